@@ -1,0 +1,96 @@
+"""`Grounder`, the front door: words in, labelled boxes and masks out."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from grounding_sdk.grounding import Grounding
+from grounding_sdk.image import ImageLike
+from grounding_sdk.models.ports import Detector, Segmenter
+from grounding_sdk.models.registry import load_detector, load_segmenter
+from grounding_sdk.pipeline import OnError, Pipeline, StageLike
+from grounding_sdk.query import QueryLike
+from grounding_sdk.sources import find_images
+from grounding_sdk.stages import Detect, Merge, Parse, Refine, Segment
+
+
+class Grounder:
+    """Grounds phrases in images with a detector and a segmenter.
+
+    Args:
+        detector: A name ("mini", "grounding-dino:tiny"), a local directory, a hub id, or an
+            object that has the methods of `Detector`.
+        segmenter: Likewise; None gives boxes without masks.
+        threshold: Lowest detector score, in [0, 1]; None takes the detector's own default. A
+            phrase's own threshold comes before both.
+        merge: How duplicates are removed; None keeps them.
+        refine: How masks are cleaned up; None leaves them as the segmenter made them.
+        device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
+        offline: Whether to keep off the model hub; None follows GROUNDING_SDK_OFFLINE and
+            HF_HUB_OFFLINE.
+
+    Raises:
+        UnknownModelError: If a name is not known; the message lists what is near.
+        MissingWeightsError: If the weights cannot be found or fetched.
+    """
+
+    def __init__(
+        self,
+        detector: str | Path | Detector = "mini",
+        segmenter: str | Path | Segmenter | None = "mini",
+        *,
+        threshold: float | None = None,
+        merge: Merge | None = Merge(),
+        refine: Refine | None = Refine(),
+        device: str | None = None,
+        offline: bool | None = None,
+    ) -> None:
+        stages: list[StageLike] = [Parse()]
+        stages.append(Detect(load_detector(detector, device=device, offline=offline), threshold))
+        if merge is not None:
+            stages.append(merge)
+        if segmenter is not None:
+            stages.append(Segment(load_segmenter(segmenter, device=device, offline=offline)))
+            if refine is not None:
+                stages.append(refine)
+        self.pipeline = Pipeline(stages)
+
+    def __call__(self, image: ImageLike, query: QueryLike) -> Grounding:
+        """Grounds a query in one image.
+
+        Args:
+            image: Path, URL, bytes, PIL image, RGB array or tensor; see `Image.load`.
+            query: "dog . red car", a list of phrases or a mapping from phrase to label; see
+                `Query.of`.
+
+        Raises:
+            ImageError: If the picture cannot be read.
+            QueryError: If the words make no query.
+            PipelineError: If a model fails.
+        """
+        return self.pipeline(image, query)
+
+    def many(
+        self,
+        images: str | Path | Iterable[ImageLike],
+        query: QueryLike,
+        *,
+        batch_size: int = 4,
+        on_error: OnError = "skip",
+    ) -> Iterator[Grounding]:
+        """Grounds a query in many images: lazily, in order, in batches.
+
+        Args:
+            images: A folder, a pattern such as "photos/*.jpg", or an iterable of images.
+            query: As for one image.
+            batch_size: Number of images that go through the models together.
+            on_error: What to do about an image that fails: "skip" it with a logged warning,
+                "raise", or a function that is called with the `PipelineError`.
+        """
+        return self.pipeline.stream(
+            find_images(images), query, batch_size=batch_size, on_error=on_error
+        )
+
+    def __repr__(self) -> str:
+        return f"Grounder({self.pipeline!r})"

@@ -1,0 +1,278 @@
+"""Composing stages: check them, run them on one image, many or a stream."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import MISSING, fields, replace
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import yaml
+
+from grounding_sdk.errors import ConfigError, PipelineError
+from grounding_sdk.grounding import Grounding, Step
+from grounding_sdk.image import ImageLike
+from grounding_sdk.query import QueryLike
+from grounding_sdk.stages import STAGES, FunctionStage, Stage
+
+StageLike: TypeAlias = Stage | Callable[[Grounding], Grounding]
+OnError: TypeAlias = Literal["skip", "raise"] | Callable[[PipelineError], None]
+
+_log = logging.getLogger(__name__)
+
+
+class Pipeline:
+    """Runs stages one after the other.
+
+    Args:
+        stages: `Stage`s, or plain functions that take a `Grounding` and return one.
+        given: Columns that the items will have before the first stage, such as "xyxy" where
+            boxes come from elsewhere.
+
+    Raises:
+        ConfigError: If something is no stage, or a stage needs a column that nothing adds.
+    """
+
+    def __init__(self, stages: Iterable[StageLike], *, given: Sequence[str] = ()) -> None:
+        self.stages: tuple[Stage, ...] = tuple(_as_stage(stage) for stage in stages)
+        self.given = tuple(given)
+        have = set(self.given)
+        for stage in self.stages:
+            missing = [column for column in stage.needs if column not in have]
+            if missing:
+                raise ConfigError(
+                    f"stage '{stage.name}' needs {', '.join(missing)}, which no stage before it "
+                    f"adds: put the stage that does in front, or list it in 'given'"
+                )
+            have.update(stage.adds)
+
+    def __call__(self, image: ImageLike, query: QueryLike) -> Grounding:
+        """Grounds one query in one image.
+
+        Raises:
+            ImageError: If the picture cannot be read.
+            QueryError: If the words make no query.
+            PipelineError: If a stage fails.
+        """
+        return self.run([Grounding.ask(image, query)])[0]
+
+    def run(self, items: Sequence[Grounding]) -> list[Grounding]:
+        """Runs all items as one batch.
+
+        Raises:
+            PipelineError: If a stage fails on an item; it names both.
+        """
+        results = self._attempt(list(enumerate(items)))
+        for result in results:
+            if isinstance(result, PipelineError):
+                raise result
+        return [result for result in results if isinstance(result, Grounding)]
+
+    def stream(
+        self,
+        images: Iterable[ImageLike | Grounding],
+        query: QueryLike | None = None,
+        *,
+        batch_size: int = 4,
+        read_ahead: int = 8,
+        on_error: OnError = "skip",
+    ) -> Iterator[Grounding]:
+        """Yields results in order while the next pictures are read in the background.
+
+        Args:
+            images: Anything that `Image.load` takes, or groundings that carry their own query.
+            query: What to ask of every image.
+            batch_size: Number of images that go through the stages together.
+            read_ahead: Number of pictures that are read before they are needed.
+            on_error: What to do about an image that fails: "skip" it with a logged warning,
+                "raise" the error, or a function that is called with it. The others go on.
+        """
+        if batch_size < 1 or read_ahead < 1:
+            raise ConfigError("batch_size and read_ahead must be at least 1")
+        if not callable(on_error) and on_error not in ("skip", "raise"):
+            raise ConfigError(f"expected on_error as 'skip', 'raise' or a function, got {on_error!r}")
+        batch: list[tuple[int, Grounding]] = []
+        for index, item in _read(images, query, read_ahead):
+            if isinstance(item, PipelineError):
+                # What came before it comes out before it.
+                yield from _delivered(self._attempt(batch), on_error)
+                batch = []
+                yield from _delivered([item], on_error)
+                continue
+            batch.append((index, item))
+            if len(batch) == batch_size:
+                yield from _delivered(self._attempt(batch), on_error)
+                batch = []
+        yield from _delivered(self._attempt(batch), on_error)
+
+    def to_config(self) -> dict[str, Any]:
+        """Returns the pipeline as plain data; models stand by their names."""
+        config: dict[str, Any] = {"stages": [_stage_config(stage) for stage in self.stages]}
+        return {**config, "given": list(self.given)} if self.given else config
+
+    @classmethod
+    def from_config(
+        cls, config: Mapping[str, Any], *, stages: Mapping[str, StageLike] | None = None
+    ) -> Pipeline:
+        """Builds a pipeline from `to_config`'s data.
+
+        Args:
+            config: The data, as read from YAML or JSON.
+            stages: Stages of your own by name. Code is never looked up from the config itself.
+
+        Raises:
+            ConfigError: If the data describes no pipeline.
+        """
+        if not isinstance(config, Mapping) or not isinstance(config.get("stages"), list):
+            raise ConfigError("expected a mapping with a list under 'stages'")
+        built = [_stage_from_config(entry, stages or {}) for entry in config["stages"]]
+        return cls(built, given=config.get("given", ()))
+
+    def save(self, path: str | Path) -> None:
+        """Writes `to_config` as YAML."""
+        Path(path).write_text(yaml.safe_dump(self.to_config(), sort_keys=False), encoding="utf-8")
+
+    @classmethod
+    def load(
+        cls, path: str | Path, *, stages: Mapping[str, StageLike] | None = None
+    ) -> Pipeline:
+        """Reads what `save` wrote.
+
+        Raises:
+            ConfigError: If the file is no YAML or describes no pipeline.
+        """
+        try:
+            config = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except yaml.YAMLError as error:
+            raise ConfigError(f"{path} is no YAML: {error}") from error
+        return cls.from_config(config, stages=stages)
+
+    def __repr__(self) -> str:
+        return f"Pipeline({' -> '.join(stage.name for stage in self.stages)})"
+
+    def _attempt(self, batch: list[tuple[int, Grounding]]) -> list[Grounding | PipelineError]:
+        """Runs a batch; if a stage fails, runs its items alone, so that only the bad ones fail."""
+        if not batch:
+            return []
+        items = [item for _, item in batch]
+        for stage in self.stages:
+            try:
+                items = _timed(stage, items)
+            except Exception as error:
+                if len(batch) > 1:
+                    return [result for one in batch for result in self._attempt([one])]
+                index, item = batch[0]
+                return [PipelineError(stage.name, index, item.image.source, error)]
+        return list(items)
+
+
+def _timed(stage: Stage, items: list[Grounding]) -> list[Grounding]:
+    start = time.perf_counter()
+    results = stage(items)
+    seconds = (time.perf_counter() - start) / len(items)
+    if not isinstance(results, list) or len(results) != len(items):
+        came = f"{len(results)} items" if isinstance(results, list) else type(results).__name__
+        raise ConfigError(f"expected a list of {len(items)} groundings from the stage, got {came}")
+    model = getattr(getattr(stage, "model", None), "name", None)
+    return [
+        replace(after, trace=(*after.trace, Step(stage.name, seconds, len(before), len(after), model)))
+        for before, after in zip(items, results, strict=True)
+    ]
+
+
+def _read(
+    images: Iterable[ImageLike | Grounding], query: QueryLike | None, ahead: int
+) -> Iterator[tuple[int, Grounding | PipelineError]]:
+    def load(index: int, image: ImageLike | Grounding) -> Grounding | PipelineError:
+        try:
+            if isinstance(image, Grounding):
+                return image if query is None else Grounding.ask(image.image, query)
+            if query is None:
+                raise ConfigError("no query was given: pass one, or groundings that carry theirs")
+            return Grounding.ask(image, query)
+        except Exception as error:
+            return PipelineError("load", index, _source(image), error)
+
+    pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="grounding-read")
+    waiting: deque[tuple[int, Future[Grounding | PipelineError]]] = deque()
+    try:
+        for index, image in enumerate(images):
+            waiting.append((index, pool.submit(load, index, image)))
+            if len(waiting) > ahead:
+                index, future = waiting.popleft()
+                yield index, future.result()
+        while waiting:
+            index, future = waiting.popleft()
+            yield index, future.result()
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _delivered(
+    results: Iterable[Grounding | PipelineError], on_error: OnError
+) -> Iterator[Grounding]:
+    for result in results:
+        if isinstance(result, Grounding):
+            yield result
+        elif on_error == "raise":
+            raise result
+        elif on_error == "skip":
+            _log.warning("skipped: %s", result)
+        else:
+            on_error(result)
+
+
+def _source(image: object) -> str | None:
+    if isinstance(image, Grounding):
+        return image.image.source
+    return str(image) if isinstance(image, str | Path) else None
+
+
+def _as_stage(stage: StageLike) -> Stage:
+    if isinstance(stage, type):
+        raise ConfigError(f"expected a stage, got the class {stage.__name__}: call it first")
+    if isinstance(stage, Stage):
+        return stage
+    if callable(stage):
+        return FunctionStage(stage, name=getattr(stage, "__name__", type(stage).__name__))
+    raise ConfigError(f"expected a stage or a function, got {type(stage).__name__}")
+
+
+def _stage_config(stage: Stage) -> dict[str, Any]:
+    config: dict[str, Any] = {"stage": stage.name}
+    if STAGES.get(stage.name) is not type(stage):
+        return config  # a stage of the user's own, given again by name when the config is read
+    for field in fields(stage):  # type: ignore[arg-type]  # all of STAGES are dataclasses
+        value = getattr(stage, field.name)
+        if value != field.default or field.default is MISSING:
+            config[field.name] = getattr(value, "name", value)
+    return config
+
+
+def _stage_from_config(entry: object, own: Mapping[str, StageLike]) -> StageLike:
+    if not isinstance(entry, Mapping) or "stage" not in entry:
+        raise ConfigError(f"expected a mapping with the key 'stage', got {entry!r}")
+    options = {key: value for key, value in entry.items() if key != "stage"}
+    name = entry["stage"]
+    if name in own:
+        if options:
+            raise ConfigError(f"stage '{name}' is given by you and takes no options: {options}")
+        return own[name]
+    if name not in STAGES:
+        raise ConfigError(
+            f"no stage is called {name!r}; there are {', '.join(STAGES)}. "
+            f"Give stages of your own as stages={{{name!r}: function}}"
+        )
+    known = [field.name for field in fields(STAGES[name])]
+    unknown = [key for key in options if key not in known]
+    if unknown:
+        raise ConfigError(f"stage '{name}' has no option {unknown[0]!r}; it has {', '.join(known)}")
+    try:
+        stage: Stage = STAGES[name](**options)
+    except TypeError as error:
+        raise ConfigError(f"stage '{name}': {error}") from error
+    return stage

@@ -1,0 +1,68 @@
+"""Finds the boxes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import ClassVar, cast
+
+from grounding_sdk.errors import ConfigError
+from grounding_sdk.grounding import Grounding
+from grounding_sdk.models.ports import Detector
+from grounding_sdk.models.registry import load_detector
+from grounding_sdk.query import check_threshold
+
+COLUMNS = ("class_name", "phrase", "phrase_id", "mask_score", "phrase_scores")
+
+
+@dataclass(frozen=True)
+class Detect:
+    """Asks a detector for every phrase of each query, in one call for the whole batch.
+
+    Attributes:
+        detector: A `Detector`, or the name, hub id or directory of one.
+        threshold: For phrases without one of their own; None takes the detector's default.
+    """
+
+    detector: Detector | str | Path
+    threshold: float | None = None
+
+    name: ClassVar[str] = "detect"
+    needs: ClassVar[tuple[str, ...]] = ()
+    adds: ClassVar[tuple[str, ...]] = ("xyxy", "confidence", "class_id", *COLUMNS)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "detector", load_detector(self.detector))
+        if self.threshold is not None:
+            object.__setattr__(self, "threshold", check_threshold(self.threshold))
+
+    @property
+    def model(self) -> Detector:
+        """The detector, loaded."""
+        return cast(Detector, self.detector)
+
+    def __call__(self, items: Sequence[Grounding]) -> list[Grounding]:
+        """Replaces the detections of each item.
+
+        Raises:
+            ConfigError: If the detector breaks the contract of its port.
+        """
+        queries = [item.query.with_threshold(self.threshold) for item in items]
+        found = self.model.detect([item.image for item in items], queries)
+        if len(found) != len(items):
+            raise ConfigError(
+                f"detector '{self.model.name}' returned {len(found)} results for "
+                f"{len(items)} images, expected one for each"
+            )
+        for detections in found:
+            missing = [column for column in COLUMNS if column not in detections.data]
+            if missing:
+                raise ConfigError(
+                    f"detector '{self.model.name}' left out the columns {missing}: build its "
+                    f"result with grounding_sdk.detections.detections_from_scores"
+                )
+        return [
+            replace(item, detections=detections)
+            for item, detections in zip(items, found, strict=True)
+        ]

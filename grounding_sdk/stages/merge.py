@@ -1,0 +1,66 @@
+"""Removes duplicates."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import ClassVar, Literal, get_args
+
+import numpy as np
+import supervision as sv
+
+from grounding_sdk.errors import ConfigError
+from grounding_sdk.grounding import Grounding
+
+Method = Literal["nms", "soft-nms", "merge"]
+Scope = Literal["label", "all"]
+
+
+@dataclass(frozen=True)
+class Merge:
+    """Suppresses or merges detections that overlap, as `supervision` implements it.
+
+    Overlap is measured on masks where there are any, else on boxes.
+
+    Attributes:
+        method: "nms" drops the lower scoring of two (non-maximum suppression); "soft-nms" lowers
+            its score instead (Bodla et al., 2017, Gaussian) and drops what falls below
+            `min_score`; "merge" unites them (non-maximum merging).
+        overlap: IoU from which two detections count as one; for "soft-nms" the decay's sigma.
+        within: "label" compares detections of the same label only, "all" also those of others,
+            so that one object gets one label.
+        min_score: For "soft-nms" only.
+    """
+
+    method: Method = "nms"
+    overlap: float = 0.6
+    within: Scope = "label"
+    min_score: float = 0.05
+
+    name: ClassVar[str] = "merge"
+    needs: ClassVar[tuple[str, ...]] = ("xyxy", "confidence")
+    adds: ClassVar[tuple[str, ...]] = ()
+
+    def __post_init__(self) -> None:
+        for value, choices in ((self.method, get_args(Method)), (self.within, get_args(Scope))):
+            if value not in choices:
+                raise ConfigError(f"expected one of {list(choices)}, got {value!r}")
+        if not 0 < self.overlap <= 1:
+            raise ConfigError(f"expected an overlap above 0 and up to 1, got {self.overlap}")
+
+    def __call__(self, items: Sequence[Grounding]) -> list[Grounding]:
+        """Returns the items with fewer or equally many detections, best first."""
+        return [replace(item, detections=self._merged(item.detections)) for item in items]
+
+    def _merged(self, found: sv.Detections) -> sv.Detections:
+        if len(found) < 2:
+            return found
+        across = self.within == "all"
+        if self.method == "nms":
+            kept = found.with_nms(self.overlap, class_agnostic=across)
+        elif self.method == "soft-nms":
+            kept = found.with_soft_nms(self.overlap, across, score_threshold=self.min_score)
+        else:
+            kept = found.with_nmm(self.overlap, class_agnostic=across)
+        assert kept.confidence is not None  # set by construction
+        return kept[np.argsort(-kept.confidence, kind="stable")]
