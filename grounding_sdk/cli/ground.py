@@ -1,0 +1,155 @@
+"""`grounding-sdk ground`: words and pictures in, pictures with boxes and masks out."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from grounding_sdk.errors import ConfigError, GroundingError, ImageError, PipelineError
+
+if TYPE_CHECKING:
+    from grounding_sdk.grounding import Grounding
+
+
+def add_parser(subparsers: argparse._SubParsersAction) -> None:
+    """Adds the command to the command line."""
+    parser = subparsers.add_parser(
+        "ground",
+        help="find and segment what a text names, in one picture or many",
+        description="Writes DIR/<stem>.jpg for each picture and one DIR/annotations.json (COCO).",
+    )
+    parser.add_argument("images", nargs="+", help="files, folders or patterns such as 'in/*.jpg'")
+    parser.add_argument("--text", required=True, help="what to look for: 'dog . red car'")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR")
+    parser.add_argument("--detector", default="mini", metavar="NAME", help="default: %(default)s")
+    parser.add_argument(
+        "--segmenter", default="mini", metavar="NAME", help="'none' for boxes alone; default: mini"
+    )
+    parser.add_argument("--threshold", type=float, metavar="X", help="lowest score, 0 to 1")
+    parser.add_argument("--device", metavar="D", help="cpu, cuda, ...; default: a GPU if any")
+    parser.add_argument("--batch-size", type=int, default=4, metavar="N")
+    parser.add_argument("--offline", action="store_true", default=None, help="never ask the hub")
+    parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
+    parser.set_defaults(run=run)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Runs the command.
+
+    Returns:
+        0, or 1 if a picture failed; the others are done all the same.
+    """
+    from grounding_sdk.formats import CocoWriter
+    from grounding_sdk.grounder import Grounder
+    from grounding_sdk.query import Query
+
+    query = Query.of(args.text)
+    failures: list[dict[str, str]] = []
+    images = list(_images(args.images, failures))
+    if not images:
+        raise ImageError("; ".join(failure["error"] for failure in failures))
+    segmenter = None if args.segmenter.lower() == "none" else args.segmenter
+    grounder = Grounder(
+        args.detector,
+        segmenter,
+        threshold=args.threshold,
+        device=args.device,
+        offline=args.offline,
+    )
+    names = _Names(args.out)
+    coco = CocoWriter(query.labels)
+    done: list[dict[str, Any]] = []
+
+    def failed(error: PipelineError) -> None:
+        failures.append({"image": str(images[error.index]), "error": str(error.__cause__)})
+        _say(f"{images[error.index]}: {error.__cause__}", progress)
+
+    progress = _progress(len(images), quiet=args.json)
+    try:
+        for result in grounder.many(images, query, batch_size=args.batch_size, on_error=failed):
+            source = result.image.source or ""
+            picture = names.new(source)
+            result.save(picture)
+            coco.add(result, file_name=Path(source).name)
+            done.append({"picture": str(picture), **result.to_dict()})
+            progress.update()
+    finally:
+        progress.close()
+        if done:
+            _write_json(args.out / "annotations.json", coco.to_dict())
+    if args.json:
+        print(json.dumps({"out": str(args.out), "images": done, "failures": failures}))
+    else:
+        _summary(args.out, done, failures)
+    return 1 if failures else 0
+
+
+def _images(sources: list[str], failures: list[dict[str, str]]) -> Iterator[str]:
+    from grounding_sdk.sources import find_images
+
+    for source in sources:
+        try:
+            yield from find_images(source)
+        except GroundingError as error:
+            failures.append({"image": source, "error": str(error)})
+            _say(str(error))
+
+
+class _Names:
+    """Paths in the output folder, one for each picture even where stems repeat."""
+
+    def __init__(self, folder: Path) -> None:
+        if folder.exists() and not folder.is_dir():
+            raise ConfigError(f"--out {folder} is a file, expected a folder to write to")
+        folder.mkdir(parents=True, exist_ok=True)
+        self._folder = folder
+        self._taken: set[str] = set()
+
+    def new(self, source: str) -> Path:
+        """Returns `<stem>.jpg`, or `<stem>_2.jpg` and so on where that is taken in this run."""
+        from urllib.parse import urlsplit
+
+        path = urlsplit(source).path if "://" in source else source
+        stem, name, count = Path(path).stem or "image", "", 1
+        while not name or name.lower() in self._taken:
+            name = f"{stem}.jpg" if count == 1 else f"{stem}_{count}.jpg"
+            count += 1
+        self._taken.add(name.lower())
+        return self._folder / name
+
+
+def _write_json(path: Path, data: dict[str, Any]) -> None:
+    # Written beside and moved, so that a reader or a crash never meets half a file.
+    part = path.with_suffix(".json.part")
+    part.write_text(json.dumps(data), encoding="utf-8")
+    part.replace(path)
+
+
+def _progress(total: int, *, quiet: bool) -> Any:
+    from tqdm import tqdm
+
+    return tqdm(total=total, unit="image", disable=quiet or total < 2, file=sys.stderr)
+
+
+def _say(message: str, progress: Any = None) -> None:
+    text = f"grounding-sdk: {message}"
+    if progress is None:
+        print(text, file=sys.stderr)
+    else:
+        progress.write(text, file=sys.stderr)
+
+
+def _summary(out: Path, done: list[dict[str, Any]], failures: list[dict[str, str]]) -> None:
+    for entry in done if len(done) <= 20 else []:
+        found = ", ".join(f"{o['label']} {o['score']:.2f}" for o in entry["objects"]) or "nothing"
+        print(f"{entry['picture']}: {found}")
+    objects = sum(len(entry["objects"]) for entry in done)
+    print(f"{len(done)} pictures, {objects} objects, written to {out}")
+    if failures:
+        print(f"{len(failures)} failed:", file=sys.stderr)
+        for failure in failures:
+            print(f"  {failure['image']}: {failure['error']}", file=sys.stderr)
