@@ -1,0 +1,42 @@
+"""One result as plain JSON types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from grounding_sdk.formats.objects import objects
+from grounding_sdk.grounding import Grounding
+
+
+def grounding_dict(grounding: Grounding, *, masks: bool = False) -> dict[str, Any]:
+    """Returns a result as plain JSON types: `image`, `query`, and one entry in `objects` each.
+
+    An object has `label`, `phrase`, the detector's `score`, the segmenter's `mask_score` (None
+    where there is none) and `box` [x1, y1, x2, y2] in pixels.
+
+    Args:
+        grounding: The result.
+        masks: Whether to add each object's mask as `segmentation`: COCO's compressed RLE, None
+            where there is no mask.
+    """
+    image, query = grounding.image, grounding.query
+    entries = []
+    for found in objects(grounding, masks=masks):
+        entry: dict[str, Any] = {
+            "label": found.label,
+            "phrase": found.phrase,
+            "score": found.score,
+            "mask_score": found.mask_score,
+            "box": [round(value, 2) for value in found.box],
+        }
+        entries.append(entry | ({"segmentation": found.rle} if masks else {}))
+    return {
+        "image": {"source": image.source, "width": image.width, "height": image.height},
+        "query": {
+            "source": query.source,
+            "phrases": [
+                {"text": p.text, "label": p.label, "threshold": p.threshold} for p in query
+            ],
+        },
+        "objects": entries,
+    }
