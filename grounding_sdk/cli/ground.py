@@ -7,12 +7,10 @@ import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+from urllib.parse import urlsplit
 
 from grounding_sdk.errors import ConfigError, GroundingError, ImageError, PipelineError
-
-if TYPE_CHECKING:
-    from grounding_sdk.grounding import Grounding
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -60,7 +58,7 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         offline=args.offline,
     )
-    names = _Names(args.out)
+    names = _Names(args.out, images)
     coco = CocoWriter(query.labels)
     done: list[dict[str, Any]] = []
 
@@ -100,26 +98,24 @@ def _images(sources: list[str], failures: list[dict[str, str]]) -> Iterator[str]
 
 
 class _Names:
-    """Paths in the output folder, one for each picture even where stems repeat."""
+    """Paths in the output folder: one for each picture, even where stems repeat, and no input's."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, inputs: list[str]) -> None:
         if folder.exists() and not folder.is_dir():
             raise ConfigError(f"--out {folder} is a file, expected a folder to write to")
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
-        self._taken: set[str] = set()
+        self._taken = {Path(path).resolve() for path in inputs}
 
     def new(self, source: str) -> Path:
         """Returns `<stem>.jpg`, or `<stem>_2.jpg` and so on where that is taken in this run."""
-        from urllib.parse import urlsplit
-
-        path = urlsplit(source).path if "://" in source else source
-        stem, name, count = Path(path).stem or "image", "", 1
-        while not name or name.lower() in self._taken:
-            name = f"{stem}.jpg" if count == 1 else f"{stem}_{count}.jpg"
+        stem = Path(urlsplit(source).path if "://" in source else source).stem or "image"
+        path, count = self._folder / f"{stem}.jpg", 1
+        while path.resolve() in self._taken:
             count += 1
-        self._taken.add(name.lower())
-        return self._folder / name
+            path = self._folder / f"{stem}_{count}.jpg"
+        self._taken.add(path.resolve())
+        return path
 
 
 def _write_json(path: Path, data: dict[str, Any]) -> None:

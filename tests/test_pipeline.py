@@ -1,0 +1,212 @@
+from __future__ import annotations
+
+import logging
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grounding_sdk import (
+    ConfigError,
+    Detect,
+    FakeDetector,
+    FakeSegmenter,
+    Grounding,
+    ImageError,
+    Merge,
+    Parse,
+    Pipeline,
+    PipelineError,
+    QueryError,
+    Refine,
+    Segment,
+)
+
+
+def picture(value):
+    return np.full((32, 48, 3), value, np.uint8)
+
+
+def fake_pipeline(*more):
+    return Pipeline([Detect(FakeDetector()), Segment(FakeSegmenter()), *more])
+
+
+def test_one_image_comes_back_with_boxes_masks_and_a_trace():
+    result = fake_pipeline()(picture(1), "dog . cat")
+    assert len(result.detections.mask) == len(result)
+    assert [(s.stage, s.after) for s in result.trace] == [
+        ("detect", len(result)),
+        ("segment", len(result)),
+    ]
+    assert result.trace[0].model == FakeDetector().name
+    assert all(step.seconds >= 0 for step in result.trace)
+
+
+def test_many_come_back_in_order_and_as_they_would_alone():
+    pipeline = fake_pipeline()
+    items = [Grounding.ask(picture(i), q) for i, q in enumerate(["dog", "cat . car", "tree"])]
+    for together, item in zip(pipeline.run(items), items, strict=True):
+        alone = pipeline.run([item])[0]
+        assert together.query is item.query
+        assert together.detections == alone.detections
+
+
+def test_a_plain_function_is_a_stage():
+    def only_the_best(item):
+        return item.filter(where=np.arange(min(1, len(item))))
+
+    result = fake_pipeline(only_the_best)(picture(1), "dog . cat")
+    assert len(result) <= 1
+    assert result.trace[-1].stage == "only_the_best"
+
+
+def test_a_pipeline_is_checked_when_it_is_built():
+    with pytest.raises(ConfigError, match="stage 'segment' needs xyxy"):
+        Pipeline([Segment(FakeSegmenter())])
+    with pytest.raises(ConfigError, match="stage 'refine' needs mask"):
+        Pipeline([Detect(FakeDetector()), Refine()])
+    with pytest.raises(ConfigError, match="got int"):
+        Pipeline([3])
+    with pytest.raises(ConfigError, match="call it first"):
+        Pipeline([Merge])
+    Pipeline([Segment(FakeSegmenter())], given=("xyxy",))
+
+
+def test_a_failure_names_the_stage_and_the_item():
+    def fussy(item):
+        if item.image.pixels[0, 0, 0] == 1:
+            raise ZeroDivisionError("too dark")
+        return item
+
+    items = [Grounding.ask(picture(i), "dog") for i in range(3)]
+    with pytest.raises(PipelineError, match=r"stage 'fussy' failed on item 1: too dark") as caught:
+        fake_pipeline(fussy).run(items)
+    assert (caught.value.stage, caught.value.index) == ("fussy", 1)
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_stage_that_returns_nothing_is_told_what_it_forgot():
+    with pytest.raises(PipelineError, match="does the function end with 'return'"):
+        fake_pipeline(lambda item: None)(picture(1), "dog")
+
+
+def test_bad_input_is_an_error_of_its_own_not_of_a_stage():
+    with pytest.raises(ImageError):
+        fake_pipeline()("nowhere.jpg", "dog")
+    with pytest.raises(QueryError):
+        fake_pipeline()(picture(1), "")
+
+
+def streamed(images, **options):
+    return list(fake_pipeline().stream(images, "dog . cat", **options))
+
+
+@pytest.mark.parametrize("batch_size", [1, 2, 7])
+def test_a_stream_keeps_the_order_whatever_the_batch(batch_size):
+    results = streamed((picture(i) for i in range(5)), batch_size=batch_size, read_ahead=2)
+    assert [int(r.image.pixels[0, 0, 0]) for r in results] == list(range(5))
+
+
+def test_a_stream_is_lazy():
+    taken = []
+
+    def endless():
+        i = 0
+        while True:
+            taken.append(i)
+            yield picture(i % 200)
+            i += 1
+
+    stream = fake_pipeline().stream(endless(), "dog", batch_size=1, read_ahead=3)
+    assert not taken
+    next(stream)
+    assert len(taken) <= 5
+    stream.close()
+    assert not [t for t in threading.enumerate() if t.name.startswith("grounding-read")]
+
+
+def test_one_bad_file_never_stops_a_stream(tmp_path, caplog):
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no picture")
+    images = [picture(0), bad, picture(2), str(tmp_path / "missing.jpg"), picture(4)]
+
+    with caplog.at_level(logging.WARNING):
+        results = streamed(images)
+    assert [int(r.image.pixels[0, 0, 0]) for r in results] == [0, 2, 4]
+    assert "bad.jpg" in caplog.text
+    assert "missing.jpg" in caplog.text
+
+    failures = []
+    assert len(streamed(images, on_error=failures.append)) == 3
+    assert [(f.stage, f.index, Path(f.source).name) for f in failures] == [
+        ("load", 1, "bad.jpg"),
+        ("load", 3, "missing.jpg"),
+    ]
+
+    stream = fake_pipeline().stream(images, "dog", on_error="raise")
+    assert next(stream).image.pixels[0, 0, 0] == 0  # what came before it is not lost
+    with pytest.raises(PipelineError, match=r"bad\.jpg"):
+        next(stream)
+
+
+def test_groundings_in_a_stream_carry_their_own_query():
+    items = [Grounding.ask(picture(0), "dog"), Grounding.ask(picture(1), "cat")]
+    results = list(fake_pipeline().stream(items))
+    assert [r.query.texts for r in results] == [("dog",), ("cat",)]
+    with pytest.raises(PipelineError, match="no query"):
+        list(fake_pipeline().stream([picture(0)], on_error="raise"))
+
+
+def test_config_round_trips_through_yaml(tmp_path):
+    stages = [
+        Parse("whole"),
+        Detect("fake", threshold=0.3),
+        Merge("soft-nms", overlap=0.4),
+        Segment("fake"),
+        Refine(fit_boxes=True),
+    ]
+    pipeline = Pipeline(stages)
+    path = tmp_path / "pipeline.yaml"
+    pipeline.save(path)
+    again = Pipeline.load(path)
+    assert again.to_config() == pipeline.to_config()
+    assert again(picture(3), "dog").detections == pipeline(picture(3), "dog").detections
+    assert pipeline.to_config()["stages"][1] == {
+        "stage": "detect",
+        "detector": "fake",
+        "threshold": 0.3,
+    }
+
+
+def test_stages_of_the_users_own_are_given_again_by_name():
+    def mine(item):
+        return item
+
+    config = fake_pipeline(mine).to_config()
+    with pytest.raises(ConfigError, match="no stage is called 'mine'"):
+        Pipeline.from_config(config)
+    assert Pipeline.from_config(config, stages={"mine": mine}).to_config() == config
+
+
+@pytest.mark.parametrize(
+    "config, message",
+    [
+        (None, "list under 'stages'"),
+        ({"stages": "detect"}, "list under 'stages'"),
+        ({"stages": ["detect"]}, "key 'stage'"),
+        ({"stages": [{"stage": "os.system"}]}, "no stage is called"),
+        ({"stages": [{"stage": "merge", "iou": 0.5}]}, "no option 'iou'; it has method, overlap"),
+        ({"stages": [{"stage": "detect"}]}, "stage 'detect'"),
+    ],
+)
+def test_a_config_that_describes_no_pipeline_is_refused(config, message):
+    with pytest.raises(ConfigError, match=message):
+        Pipeline.from_config(config)
+
+
+def test_yaml_that_would_run_code_is_refused(tmp_path):
+    path = tmp_path / "evil.yaml"
+    path.write_text("stages: !!python/object/apply:os.system ['true']")
+    with pytest.raises(ConfigError, match="no YAML"):
+        Pipeline.load(path)
