@@ -47,7 +47,8 @@ def run(args: argparse.Namespace) -> int:
 
     query = Query.of(args.text)
     failures: list[dict[str, str]] = []
-    images = list(_images(args.images, failures))
+    named = list(_images(args.images, failures))
+    images = [path for path, _ in named]
     if not images:
         raise ImageError("; ".join(failure["error"] for failure in failures))
     segmenter = None if args.segmenter.lower() == "none" else args.segmenter
@@ -59,7 +60,8 @@ def run(args: argparse.Namespace) -> int:
         offline=args.offline,
     )
     names = _Names(args.out, images)
-    coco = CocoWriter(query.labels)
+    file_names = dict(named)
+    coco = CocoWriter()
     done: list[dict[str, Any]] = []
 
     def failed(error: PipelineError) -> None:
@@ -72,7 +74,7 @@ def run(args: argparse.Namespace) -> int:
             source = result.image.source or ""
             picture = names.new(source)
             result.save(picture)
-            coco.add(result, file_name=Path(source).name)
+            coco.add(result, file_names[source])
             done.append({"picture": str(picture), **result.to_dict()})
             progress.update()
     finally:
@@ -86,12 +88,15 @@ def run(args: argparse.Namespace) -> int:
     return 1 if failures else 0
 
 
-def _images(sources: list[str], failures: list[dict[str, str]]) -> Iterator[str]:
+def _images(sources: list[str], failures: list[dict[str, str]]) -> Iterator[tuple[str, str]]:
+    """Yields each picture's path and its COCO file name: relative to the folder that was given."""
     from grounding_sdk.sources import find_images
 
     for source in sources:
         try:
-            yield from find_images(source)
+            for path in find_images(source):
+                folder = source if Path(source).is_dir() else Path(path).parent
+                yield path, path if "://" in path else Path(path).relative_to(folder).as_posix()
         except GroundingError as error:
             failures.append({"image": source, "error": str(error)})
             _say(str(error))

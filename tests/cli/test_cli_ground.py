@@ -1,0 +1,98 @@
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import PIL.Image
+import pytest
+from pycocotools.coco import COCO
+
+from grounding_sdk.cli import main
+
+FAKE = ["--detector", "fake", "--segmenter", "fake"]
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "in"
+    (folder / "sub").mkdir(parents=True)
+    rng = np.random.default_rng(0)
+    for name in ("a.jpg", "b.png", "sub/a.png"):
+        PIL.Image.fromarray(rng.integers(0, 255, (60, 80, 3), np.uint8)).save(folder / name)
+    (folder / "notes.txt").write_text("not a picture")
+    return folder
+
+
+def ground(*args):
+    return main(["ground", *map(str, args), *FAKE])
+
+
+def test_a_folder_gives_a_picture_each_and_one_coco_file(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert ground(photos, "--text", "dog . red car", "--out", out) == 0
+    assert sorted(p.name for p in out.iterdir()) == [
+        "a.jpg",
+        "a_2.jpg",
+        "annotations.json",
+        "b.jpg",
+    ]
+    assert PIL.Image.open(out / "b.jpg").size[0] == 80
+    coco = COCO(str(out / "annotations.json"))
+    assert [c["name"] for c in coco.loadCats(coco.getCatIds())] == ["dog", "red car"]
+    assert len(coco.getImgIds()) == 3
+    for ann in coco.loadAnns(coco.getAnnIds()):
+        assert {"bbox", "segmentation", "score", "category_id", "iscrowd"} <= set(ann)
+        assert coco.annToMask(ann).sum() == ann["area"]
+    assert "3 pictures" in capsys.readouterr().out
+
+
+def test_one_bad_file_is_named_and_the_rest_done(photos, tmp_path, capsys):
+    (photos / "broken.jpg").write_bytes(b"\xff\xd8 no more")
+    out = tmp_path / "out"
+    assert ground(photos, tmp_path / "gone.jpg", "--text", "dog", "--out", out) == 1
+    printed = capsys.readouterr()
+    assert "3 pictures" in printed.out
+    assert "2 failed" in printed.err
+    assert "broken.jpg" in printed.err
+    assert "gone.jpg" in printed.err
+    assert len(json.loads((out / "annotations.json").read_text())["images"]) == 3
+
+
+def test_json_is_all_that_is_printed(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert ground(photos / "*.jpg", "--text", "dog", "--out", out, "--json") == 0
+    printed = capsys.readouterr()
+    report = json.loads(printed.out)
+    assert report["failures"] == []
+    assert report["images"][0]["picture"] == str(out / "a.jpg")
+    for thing in report["images"][0]["objects"]:
+        assert thing["label"] == "dog"
+        assert len(thing["box"]) == 4
+    assert printed.err == ""
+
+
+def test_the_photo_itself_is_never_overwritten(photos):
+    before = (photos / "a.jpg").read_bytes()
+    assert ground(photos / "a.jpg", "--text", "dog", "--out", photos) == 0
+    assert (photos / "a.jpg").read_bytes() == before
+    assert (photos / "a_2.jpg").exists()
+
+
+@pytest.mark.parametrize(
+    "args, message",
+    [
+        (["{photos}/a.jpg", "--text", "", "--out", "{out}"], "query is empty"),
+        (["{photos}/a.jpg", "--text", "dog", "--out", "{out}", "--threshold", "7"], "between 0"),
+        (["{photos}/none/*.jpg", "--text", "dog", "--out", "{out}"], "no file matches"),
+        (["{photos}/a.jpg", "--text", "dog", "--out", "{photos}/a.jpg"], "is a file"),
+        (["{photos}/a.jpg", "--text", "dog", "--out", "{out}", "--detector", "owlv3"], "owlv2"),
+        (["{photos}/a.jpg", "--text", "dog", "--out", "{out}", "--device", "abacus"], "abacus"),
+    ],
+)
+def test_mistakes_get_one_helpful_line(args, message, photos, tmp_path, capsys):
+    filled = [arg.format(photos=photos, out=tmp_path / "out") for arg in args]
+    extra = [] if "--detector" in filled else FAKE
+    assert main(["ground", *filled, *extra]) == 2
+    printed = capsys.readouterr()
+    assert message in printed.err
+    assert "Traceback" not in printed.err
