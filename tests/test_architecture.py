@@ -15,7 +15,7 @@ PACKAGE = Path(grounding_sdk.__file__).parent
 
 # A module may import only from its own floor or from those below; side rooms see only the nouns.
 FLOORS = [
-    {"errors"},
+    {"errors", "__version__"},
     {"query", "image", "detections", "sources"},
     {"grounding"},
     {"text"},
