@@ -42,7 +42,7 @@ _PORTS = {
     DETECTOR: ("name", "default_threshold", "detect"),
     SEGMENTER: ("name", "encode", "decode"),
 }
-_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/\w[\w.-]*")
 _CHECKPOINT_SUFFIXES = {".pth", ".pt"}
 
 
@@ -141,14 +141,17 @@ def model_info(name: str, kind: str | None = None) -> ModelInfo:
     """Returns what is known of a model of the catalog, or of one on the hub.
 
     Raises:
-        UnknownModelError: If it is neither in the catalog nor the form of a hub id.
+        UnknownModelError: If it is neither in the catalog nor of the form of a hub id.
+        ConfigError: If it was registered, by the user or a plug-in: its weights are its own matter.
     """
     info = catalog.lookup(name, kind)
-    if info is None and _HUB_ID.fullmatch(name):
+    if info is not None:
+        return info
+    if _HUB_ID.fullmatch(name):
         return ModelInfo(name, kind or "", adapter="", source=name, licence="unknown")
-    if info is None:
-        raise UnknownModelError(_unknown(name, kind))
-    return info
+    if any(name in model_names(each) for each in (DETECTOR, SEGMENTER) if kind in (None, each)):
+        raise ConfigError(f"'{name}' is no model of the catalog: it brings its own weights, if any")
+    raise UnknownModelError(_unknown(name, kind))
 
 
 def _load(kind: str, model: Any, device: str | None, offline: bool | None) -> Any:
@@ -234,7 +237,7 @@ def _local_path(kind: str, model: str | os.PathLike[str]) -> Path | None:
     spelled = not isinstance(model, str) or path.suffix in _CHECKPOINT_SUFFIXES
     if spelled or (re.search(r"[/\\]", text) and not _HUB_ID.fullmatch(text)):
         raise MissingWeightsError(
-            f"there is no file or folder {path} (in {Path.cwd()}): check the path, or give a "
+            f"there is no file or folder {text!r} (in {Path.cwd()}): check the path, or give a "
             f"name such as those that `grounding-sdk models` lists"
         )
     return None

@@ -57,7 +57,10 @@ def find(info: ModelInfo) -> Search:
     """Looks for a model's weights on this machine; never asks the network."""
     looked = [] if os.environ.get(WEIGHTS_VAR) else [f"the folder ${WEIGHTS_VAR} (not set)"]
     for place, path in _candidates(info):
-        problem = _problem(info, path)
+        try:
+            problem = _problem(info, path)
+        except (CorruptWeightsError, OSError) as error:
+            problem = str(error)
         if problem is None:
             return Search(path, place, tuple(looked))
         looked.append(f"{path} ({problem})")
@@ -191,6 +194,14 @@ def offline_reason(offline: bool | None) -> str | None:
         if os.environ.get(variable, "").strip().lower() in {"1", "true", "yes", "on"}:
             return f"{variable} is set"
     return None
+
+
+def megabytes(info: ModelInfo) -> int | None:
+    """Returns the size of a model's weights in 10^6 bytes, about; None where not known."""
+    if info.source != EMBEDDED:
+        return info.megabytes
+    files = _manifest(embedded_folder()).get(info.name, {}).values()
+    return round(sum(file.bytes for file in files) / 1e6) or None
 
 
 def embedded_folder() -> Path:
