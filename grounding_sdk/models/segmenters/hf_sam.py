@@ -1,0 +1,288 @@
+"""SAM, SAM-HQ, SAM 2, EdgeTAM and the SAM 3 tracker, as transformers has them.
+
+One adapter: the families differ in how an image is fitted into the encoder's square (padded, or
+stretched to fill it), and in what the encoder gives besides the embedding.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, Self
+
+import numpy as np
+import torch
+from numpy.typing import ArrayLike
+from transformers import (
+    EdgeTamModel,
+    PreTrainedModel,
+    Sam2ImageProcessor,
+    Sam2Model,
+    Sam3ImageProcessor,
+    Sam3TrackerModel,
+    SamHQModel,
+    SamImageProcessor,
+    SamModel,
+)
+from transformers.utils import logging
+
+from grounding_sdk.errors import CorruptWeightsError, MissingExtraError, MissingWeightsError
+from grounding_sdk.image import Image
+from grounding_sdk.models.ports import MaskPrediction
+from grounding_sdk.models.segmenters.decoding import Embedding, decode_prompts, without_sliver
+from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
+
+
+@dataclass(frozen=True)
+class Family:
+    """What sets a family apart.
+
+    Attributes:
+        model: Its model in transformers.
+        processor: Its image processor.
+        padded: Whether images keep their shape and are padded, not stretched, to the square.
+    """
+
+    model: type[PreTrainedModel]
+    processor: Any
+    padded: bool = False
+
+
+_SAM2 = Family(Sam2Model, Sam2ImageProcessor)
+_EDGETAM = Family(EdgeTamModel, Sam2ImageProcessor)
+_SAM3 = Family(Sam3TrackerModel, Sam3ImageProcessor)
+
+# By the model_type in config.json. The published checkpoints of SAM 2, EdgeTAM and SAM 3 say that
+# they are video models; the image models are parts of these.
+FAMILIES: Mapping[str, Family] = MappingProxyType(
+    {
+        "sam": Family(SamModel, SamImageProcessor, padded=True),
+        "sam_hq": Family(SamHQModel, SamImageProcessor, padded=True),
+        "sam2": _SAM2,
+        "sam2_video": _SAM2,
+        "edgetam": _EDGETAM,
+        "edgetam_video": _EDGETAM,
+        "sam3_tracker": _SAM3,
+        "sam3_tracker_video": _SAM3,
+        "sam3_video": _SAM3,
+    }
+)
+
+
+class HfSamSegmenter:
+    """A `Segmenter`: equal to the family's processor, model and `post_process_masks`.
+
+    Attributes:
+        name: The name under which it was loaded.
+    """
+
+    def __init__(
+        self, model: PreTrainedModel, processor: Any, *, name: str, batch_size: int = 1
+    ) -> None:
+        """Wraps a model and its image processor.
+
+        Args:
+            model: Of one of `FAMILIES`, on whatever device; put into evaluation mode.
+            processor: Its image processor.
+            name: What to call it.
+            batch_size: Images to encode at a time; more than one pays on a GPU only.
+        """
+        self.name = name
+        self._model = model.eval().requires_grad_(False)
+        self._processor = processor
+        self._batch_size = batch_size
+        self._padded = isinstance(processor, SamImageProcessor)
+        encoder = model.config.prompt_encoder_config
+        self._input_side = int(encoder.image_size)
+        self._mask_size = (4 * encoder.image_size // encoder.patch_size,) * 2
+
+    @classmethod
+    def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
+        """Loads a directory with config.json and safetensors weights; the hub is not asked.
+
+        Args:
+            path: The directory.
+            name: What to call it.
+            device: As torch calls it.
+
+        Raises:
+            MissingWeightsError: If there is no such directory, or no config.json in it.
+            MissingExtraError: If it is an EdgeTAM and timm is not installed.
+            CorruptWeightsError: If it holds another kind of model, or weights do not fit.
+        """
+        path = Path(path)
+        family = FAMILIES[_model_type(path)]
+        if family is _EDGETAM and importlib.util.find_spec("timm") is None:
+            raise MissingExtraError(f"{name} needs timm for its backbone: pip install timm")
+        model = _load_model(family.model, path).to(device)
+        processor = _load_processor(
+            family, path, int(model.config.prompt_encoder_config.image_size)
+        )
+        return cls(model, processor, name=name, batch_size=1 if device == "cpu" else 4)
+
+    @torch.no_grad()
+    def encode(self, images: Sequence[Image]) -> list[Embedding]:
+        """Encodes images of any sizes; see `Segmenter.encode`."""
+        embeddings: list[Embedding] = []
+        for start in range(0, len(images), self._batch_size):
+            batch = images[start : start + self._batch_size]
+            inputs = self._processor(
+                [self._pixels(image) for image in batch],
+                return_tensors="pt",
+                input_data_format="channels_first",  # not guessed: an image may be 3 pixels high
+            )
+            features = self._features(inputs["pixel_values"].to(self._model.device))
+            whole = [[self._input_side] * 2] * len(batch)
+            embeddings += [
+                Embedding(
+                    image_size=(image.pixels.shape[0], image.pixels.shape[1]),
+                    input_size=(int(input_size[0]), int(input_size[1])),
+                    padded_size=self._input_side if self._padded else None,
+                    features=tuple(feature[i : i + 1].clone() for feature in features),
+                )
+                for i, (image, input_size) in enumerate(
+                    zip(batch, inputs.get("reshaped_input_sizes", whole), strict=True)
+                )
+            ]
+        return embeddings
+
+    @torch.no_grad()
+    def decode(
+        self,
+        embedding: Embedding,
+        boxes: ArrayLike | None = None,
+        *,
+        points: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        masks: ArrayLike | None = None,
+        multimask: bool = False,
+    ) -> MaskPrediction:
+        """Decodes prompts; see `Segmenter.decode`."""
+        prompts = check_prompts(boxes, points, point_labels, masks, self._mask_size)
+        return decode_prompts(
+            prompts,
+            embedding,
+            lambda chunk, several: self._predict(chunk, several, embedding),
+            multimask=multimask,
+            masks_per_prompt=self._model.config.mask_decoder_config.num_multimask_outputs,
+            mask_size=self._mask_size,
+        )
+
+    def _pixels(self, image: Image) -> torch.Tensor:
+        pixels = without_sliver(image.pixels, self._input_side) if self._padded else image.pixels
+        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)  # torch needs a writable array
+
+    def _features(self, pixel_values: torch.Tensor) -> Sequence[torch.Tensor]:
+        encoded = self._model.get_image_embeddings(pixel_values)
+        if isinstance(self._model, SamModel):
+            return [encoded]
+        if isinstance(self._model, SamHQModel):  # of the early layers it uses the first only
+            return [encoded[0], encoded[1][0]]
+        return list(encoded)
+
+    def _predict(
+        self, prompts: Prompts, several: bool, embedding: Embedding
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Runs the decoder on one image's prompts, which share the image's features.
+
+        The models have two axes for prompts, images and objects. Masks exist on the first only;
+        objects share the work on the image, so the second is taken where it can be.
+        """
+        count = len(prompts)
+        axes = (1, count) if prompts.masks is None else (count, 1)
+
+        def tensor(values: np.ndarray, *sides: int, dtype: Any = torch.float32) -> torch.Tensor:
+            return torch.as_tensor(values, dtype=dtype, device=self._model.device).reshape(sides)
+
+        given: dict[str, Any] = {}
+        if prompts.boxes is not None:
+            corners = embedding.to_input(prompts.boxes.reshape(-1, 2, 2))
+            given["input_boxes"] = tensor(corners, *axes, 4)
+        if prompts.points is not None and prompts.labels is not None:
+            given["input_points"] = tensor(embedding.to_input(prompts.points), *axes, -1, 2)
+            given["input_labels"] = tensor(prompts.labels, *axes, -1, dtype=torch.int64)
+        if prompts.masks is not None:
+            given["input_masks"] = tensor(prompts.masks[:, None], count, 1, *self._mask_size)
+
+        features = list(embedding.features)
+        if isinstance(self._model, SamHQModel):
+            given["intermediate_embeddings"] = [features.pop()]
+        features[-1] = features[-1].expand(axes[0], -1, -1, -1)
+        given["image_embeddings"] = features[0] if self._padded else features
+
+        output = self._model(**given, multimask_output=several)
+        return output.pred_masks.flatten(0, 1), output.iou_scores.flatten(0, 1)
+
+
+def _model_type(path: Path) -> str:
+    config = path / "config.json"
+    if not config.is_file():
+        raise MissingWeightsError(
+            f"expected a directory with config.json and model.safetensors at {path}; "
+            f"there is no {config}"
+        )
+    try:
+        model_type = json.loads(config.read_text(encoding="utf-8"))["model_type"]
+    except (ValueError, TypeError, KeyError) as error:
+        raise CorruptWeightsError(f"expected {config} to name a model_type: {error!r}") from error
+    if model_type not in FAMILIES:
+        raise CorruptWeightsError(
+            f"expected {path} to hold a segmenter of one of the model types "
+            f"{', '.join(FAMILIES)}; its config.json says {model_type!r}"
+        )
+    return str(model_type)
+
+
+def _load_model(model: type[PreTrainedModel], path: Path) -> PreTrainedModel:
+    try:
+        with _quiet():
+            loaded, report = model.from_pretrained(
+                path,
+                local_files_only=True,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+            )
+    except Exception as error:  # whatever transformers and safetensors trip over in a broken file
+        raise CorruptWeightsError(f"{path} could not be loaded: {error}") from error
+    missing = sorted(report["missing_keys"])
+    if missing:  # transformers would go on with random values
+        raise CorruptWeightsError(
+            f"{path} lacks {len(missing)} of the weights that its config.json asks for, such as "
+            f"{missing[0]}: download it again"
+        )
+    return loaded
+
+
+def _load_processor(family: Family, path: Path, side: int) -> Any:
+    settings: dict[str, Any] = {"size": {"height": side, "width": side}}
+    if family.padded:
+        settings = {"size": {"longest_edge": side}, "pad_size": settings["size"]}
+    # These hold the colours' mean and deviation; the sizes have to be the model's.
+    files = ("preprocessor_config.json", "processor_config.json")
+    if not any((path / file).is_file() for file in files):
+        return family.processor(**settings)
+    try:
+        with _quiet():
+            return family.processor.from_pretrained(path, local_files_only=True, **settings)
+    except Exception as error:  # as in _load_model
+        raise CorruptWeightsError(f"the image settings in {path} are broken: {error}") from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps the loader's progress bars and remarks to itself: what matters becomes an error."""
+    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
+    logging.disable_progress_bar()
+    logging.set_verbosity_error()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(level)
+        if bars:
+            logging.enable_progress_bar()
