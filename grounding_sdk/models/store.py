@@ -31,7 +31,8 @@ from grounding_sdk.models.catalog import EMBEDDED, FileInfo, ModelInfo
 
 WEIGHTS_VAR = "GROUNDING_SDK_WEIGHTS"
 OFFLINE_VARS = ("GROUNDING_SDK_OFFLINE", "HF_HUB_OFFLINE")
-NETWORK_SECONDS = 3.0  # longest silence of the network before it counts as unreachable
+HUB_SECONDS = 2.0  # longest silence of the hub, which its client waits for twice
+DOWNLOAD_SECONDS = 20.0  # longest silence in a download
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
 _WEIGHT_SUFFIXES = {".safetensors", ".pth", ".pt", ".bin"}
@@ -365,7 +366,7 @@ def _from_hub(info: ModelInfo, looked: tuple[str, ...], folder: Path | None = No
 
     try:
         # Asked first, and with a short patience: what downloads has none of its own.
-        listing = HfApi().model_info(info.source, timeout=NETWORK_SECONDS)
+        listing = HfApi().model_info(info.source, timeout=HUB_SECONDS)
         names = wanted(file.rfilename for file in listing.siblings or ())
         path = Path(snapshot_download(info.source, allow_patterns=names, local_dir=folder))
         missing = missing_files(path)
@@ -394,7 +395,7 @@ def _from_url(info: ModelInfo, folder: Path) -> Path:
     try:
         with (
             os.fdopen(handle, "wb") as stream,
-            urllib.request.urlopen(info.url or "", timeout=NETWORK_SECONDS * 10) as response,
+            urllib.request.urlopen(info.url or "", timeout=DOWNLOAD_SECONDS) as response,
             tqdm(total=expected.bytes, unit="B", unit_scale=True, desc=info.source) as progress,
         ):
             while chunk := response.read(_CHUNK):
