@@ -329,9 +329,10 @@ def _unknown(name: str, kind: str | None) -> str:
         other = SEGMENTER if kind == DETECTOR else DETECTOR
         if name in model_names(other) or catalog.lookup(name, other):
             return f"'{name}' is a {other}, not a {kind}.\n{listed}"
-    family = name.partition(":")[0]
-    near = [known for known in names if known.partition(":")[0] == family]
-    near = near or difflib.get_close_matches(name.lower(), names, n=3)
+    families = {known: known.partition(":")[0] for known in names}
+    family = [known for known in names if families[known] == name.partition(":")[0]]
+    pool = family or [*dict.fromkeys(families.values()), *names]
+    near = difflib.get_close_matches(name.lower(), dict.fromkeys(pool), n=3) or family
     hint = f" Did you mean {' or '.join(repr(one) for one in near)}?" if near else ""
     return (
         f"there is no {kind or 'model'} named {name!r}.{hint}\n{listed}\n"

@@ -66,10 +66,11 @@ def decode(size=(40, 60), **prompts):
 
 
 def test_a_box_gives_the_ellipse_that_touches_its_sides():
-    predicted = decode(boxes=[[10, 10, 30, 30], [5, 0, 55, 40]])
+    boxes = [[10, 10, 30, 30], [5, 0, 55, 40]]
+    predicted = decode(boxes=boxes)
     dense = predicted.masks.to_dense()
     assert dense.shape == (2, 40, 60)
-    for mask, (left, top, right, bottom) in zip(dense, [(10, 10, 30, 30), (5, 0, 55, 40)]):
+    for mask, (left, top, right, bottom) in zip(dense, boxes, strict=True):
         rows, columns = np.nonzero(mask)
         assert (rows.min(), rows.max() + 1) == (top, bottom)
         assert (columns.min(), columns.max() + 1) == (left, right)
