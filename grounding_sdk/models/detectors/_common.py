@@ -1,0 +1,207 @@
+"""What the detector families share: loading a saved directory, pixels in, boxes out."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import torch
+from safetensors import SafetensorError
+from transformers import AutoImageProcessor, AutoTokenizer
+from transformers.utils import logging
+
+from grounding_sdk.errors import (
+    ConfigError,
+    CorruptWeightsError,
+    MissingExtraError,
+    MissingWeightsError,
+)
+from grounding_sdk.query import Query
+
+
+@dataclass(frozen=True)
+class Saved:
+    """What `save_pretrained` left in a directory, ready to run.
+
+    Attributes:
+        model: In eval mode, float32, without gradients, on its device.
+        image_processor: Of transformers.
+        tokenizer: Of transformers.
+        device: Where the model is.
+    """
+
+    model: Any
+    image_processor: Any
+    tokenizer: Any
+    device: torch.device
+
+    def pixel_values(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
+        """Prepares pictures of any sizes for a model whose input has one fixed size.
+
+        Args:
+            pixels: N arrays (H, W, 3) uint8.
+
+        Returns:
+            (N, 3, h, w) float32 on the device.
+        """
+        return torch.cat([self.preprocess(array)["pixel_values"] for array in pixels])
+
+    def preprocess(self, pixels: np.ndarray) -> dict[str, torch.Tensor]:
+        """Prepares one picture (H, W, 3) uint8; one at a time, so that no batch mate pads it."""
+        # A copy, because torch warns about write-protected memory. Where the channels are must be
+        # said: it cannot be seen on a picture 1 or 3 pixels high.
+        tensor = torch.tensor(pixels).permute(2, 0, 1)
+        inputs = self.image_processor(
+            images=[tensor], return_tensors="pt", input_data_format="channels_first"
+        )
+        return {
+            name: value.to(self.device)
+            for name, value in inputs.items()
+            if name in ("pixel_values", "pixel_mask")
+        }
+
+
+def load_saved(path: Path, classes: Mapping[str, type], device: str) -> Saved:
+    """Loads a directory that `save_pretrained` of model, tokenizer and image processor wrote.
+
+    Nothing is downloaded, no code from the directory is run, no pickle is read.
+
+    Args:
+        path: The directory.
+        classes: For each `model_type` of the family the class of transformers.
+        device: Any torch device string.
+
+    Raises:
+        ConfigError: If the directory holds another kind of model.
+        MissingWeightsError: If a file that is needed is not there.
+        CorruptWeightsError: If the weights do not fit the configuration or cannot be read.
+        MissingExtraError: If the model needs a package that is not installed.
+    """
+    path = Path(path)
+    model_class = classes[_model_type(path, tuple(classes))]
+    safe = any(path.glob("*.safetensors"))
+    if not safe and not any(path.glob("pytorch_model*.bin")):
+        raise MissingWeightsError(
+            f"{path} has a config.json but no weights (*.safetensors): save the model there with "
+            f"save_pretrained, or download the whole repository"
+        )
+    with _quiet(), _explained(path):
+        model, info = model_class.from_pretrained(  # type: ignore[attr-defined]
+            path,
+            dtype=torch.float32,
+            local_files_only=True,
+            use_safetensors=safe,
+            weights_only=True,
+            output_loading_info=True,
+        )
+    if info["missing_keys"] or info.get("mismatched_keys"):
+        wrong = sorted(map(str, [*info["missing_keys"], *info.get("mismatched_keys", ())]))
+        raise CorruptWeightsError(
+            f"the weights in {path} do not fit its config.json: {len(wrong)} tensors are missing "
+            f"or have another shape, such as {wrong[0]}; download it again"
+        )
+    options = {"local_files_only": True, "trust_remote_code": False}
+    with _quiet(), _explained(path, "the tokenizer"):
+        tokenizer = AutoTokenizer.from_pretrained(path, **options)
+    with _quiet(), _explained(path, "the image processor"):
+        image_processor = AutoImageProcessor.from_pretrained(path, **options)
+    return Saved(
+        model.to(device).eval().requires_grad_(False),
+        image_processor,
+        tokenizer,
+        torch.device(device),
+    )
+
+
+def to_pixels(boxes: torch.Tensor, width: float, height: float) -> np.ndarray:
+    """Turns relative boxes (M, 4) cx, cy, w, h into xyxy pixels, float32.
+
+    >>> to_pixels(torch.tensor([[0.5, 0.5, 0.5, 1.0]]), 200, 100).tolist()
+    [[50.0, 0.0, 150.0, 100.0]]
+    """
+    center, half = boxes[:, :2], boxes[:, 2:] / 2
+    corners = torch.cat([center - half, center + half], dim=1)
+    scale = corners.new_tensor([width, height, width, height])
+    return np.asarray((corners * scale).float().cpu().numpy())
+
+
+def lowest_threshold(query: Query, default: float) -> float:
+    """Returns the score below which no box of this query can be kept.
+
+    >>> lowest_threshold(Query.of("cat . dog"), 0.3)
+    0.3
+    """
+    return min(default if phrase.threshold is None else phrase.threshold for phrase in query)
+
+
+def shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
+    """Scales a picture down until its longer side has `longest` pixels; never up, never to 0.
+
+    >>> shrink(np.zeros((2, 900, 3), np.uint8), 90).shape
+    (1, 90, 3)
+    """
+    height, width = pixels.shape[:2]
+    if max(height, width) <= longest:
+        return pixels
+    ratio = longest / max(height, width)
+    size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
+    return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
+
+
+def _model_type(path: Path, expected: tuple[str, ...]) -> str:
+    config = path / "config.json"
+    if not config.is_file():
+        raise MissingWeightsError(
+            f"no config.json in {path}: expected a directory that save_pretrained wrote, or a "
+            f"downloaded repository of the hub"
+        )
+    try:
+        found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
+    except (ValueError, AttributeError) as error:
+        raise ConfigError(f"{config} is no JSON object ({error}): download it again") from error
+    if found not in expected:
+        raise ConfigError(
+            f"{path} holds a model of type {found!r}, this adapter reads {', '.join(expected)}: "
+            f"choose the adapter of that family"
+        )
+    return str(found)
+
+
+@contextmanager
+def _explained(path: Path, part: str = "the model") -> Iterator[None]:
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(
+            f"{path} needs a package that is not installed: "
+            f"pip install 'grounding_sdk[omdet]' ({error})"
+        ) from error
+    except SafetensorError as error:
+        raise CorruptWeightsError(
+            f"the weights in {path} cannot be read ({error}): download them again"
+        ) from error
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise MissingWeightsError(
+            f"{part} in {path} cannot be loaded: expected the files that save_pretrained of "
+            f"model, tokenizer and image processor write ({error})"
+        ) from error
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps transformers' progress bars and load reports off the screen; settings are restored."""
+    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(verbosity)
+        if bars:
+            logging.enable_progress_bar()
