@@ -69,7 +69,7 @@ def annotate(
         raise ConfigError(f"expected font_size to be at least 1 pixel, got {font_size}")
     palette = label_colors(grounding.query, colors)
 
-    line = max(1, round(font_size / 6))
+    line = max(1, font_size // 6)
     canvas = _draw_shapes(grounding, palette, line, boxes=boxes, masks=masks)
     texts = _texts(grounding, font_size, labels=labels, scores=scores)
     placed = place_labels(found.xyxy, texts, font_size, size)
@@ -112,14 +112,16 @@ def _draw_shapes(
 
 
 def _texts(grounding: Grounding, font_size: int, *, labels: bool, scores: bool) -> list[list[str]]:
-    """Returns what could be written at each object, the fullest first."""
-    found = grounding.detections.data["class_name"]
-    widest = max(grounding.image.width // 3, 8 * font_size)
-    names = {name: shortened(name, font_size, widest) for name in set(found)}
+    """Returns what could be written at each object, the fullest first.
+
+    Long names are cut to their object's width or what any small object may have.
+    """
+    found = grounding.detections
+    rows = zip(found.data["class_name"], np.asarray(found.confidence), found.xyxy, strict=True)
     texts = []
-    for name, score in zip(found, np.asarray(grounding.detections.confidence), strict=True):
-        number = f"{score:.2f}"
-        choices = [f"{names[name]} {number}", number] if scores else [names[name]]
+    for label, score, box in rows:
+        name = shortened(label, font_size, max(int(box[2] - box[0]), 12 * font_size))
+        choices = [f"{name} {score:.2f}", f"{score:.2f}"] if scores else [name]
         texts.append(choices if labels else choices[1:])
     return texts
 

@@ -21,7 +21,7 @@ _COLORS: list[Color] = [
     (255, 194, 26),  # amber
     (46, 204, 113),  # green
     (177, 92, 255),  # violet
-    (255, 138, 31),  # orange
+    (250, 122, 20),  # orange
     (22, 213, 209),  # turquoise
     (255, 111, 193),  # pink
     (164, 209, 43),  # lime
