@@ -56,11 +56,19 @@ def write_hub_cache(hub: Path, repo: str, model_type: str = "owlv2") -> Path:
     return snapshot
 
 
+def write_mini(folder: Path, content: bytes = TENSORS) -> Path:
+    """Writes the files of the embedded model."""
+    folder.mkdir(parents=True)
+    (folder / "vision.safetensors").write_bytes(content)
+    (folder / "text.safetensors").write_bytes(TENSORS)
+    (folder / "tokenizer.json").write_text("{}")
+    return folder
+
+
 def write_embedded(root: Path, content: bytes = TENSORS) -> Path:
-    """Writes a `weights/` with the model mini and its manifest."""
-    (root / "mini").mkdir(parents=True)
-    (root / "mini" / "vision.safetensors").write_bytes(content)
+    """Writes a `weights/` with the model mini and its manifest, which promises `TENSORS`."""
+    folder = write_mini(root / "mini", content)
     entry = {"bytes": len(TENSORS), "sha256": hashlib.sha256(TENSORS).hexdigest()}
     manifest = {"models": {"mini": {"files": {"mini/vision.safetensors": entry}}}}
     (root / "manifest.json").write_text(json.dumps(manifest))
-    return root / "mini"
+    return folder

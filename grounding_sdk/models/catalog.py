@@ -66,8 +66,10 @@ class ModelInfo:
         return self.name.replace(":", "-")
 
 
-MINI_DETECTOR = "grounding_sdk.models.mini.predictor:MiniDetector"
-MINI_SEGMENTER = "grounding_sdk.models.mini.predictor:MiniSegmenter"
+MINI = {
+    DETECTOR: "grounding_sdk.models.mini.predictor:MiniDetector",
+    SEGMENTER: "grounding_sdk.models.mini.predictor:MiniSegmenter",
+}
 OWL = "grounding_sdk.models.detectors.owl:OwlDetector"
 GROUNDING_DINO = "grounding_sdk.models.detectors.grounding_dino:GroundingDinoDetector"
 OMDET_TURBO = "grounding_sdk.models.detectors.omdet_turbo:OmDetTurboDetector"
@@ -75,11 +77,13 @@ SAM3 = "grounding_sdk.models.detectors.sam3:Sam3Detector"
 SEGMENT_ANYTHING = "grounding_sdk.models.segmenters.segment_anything:SegmentAnythingSegmenter"
 HF_SAM = "grounding_sdk.models.segmenters.hf_sam:HfSamSegmenter"
 
+# By these a folder is known as one of the embedded model's; others have a config.json.
+MINI_FILES = ("vision.safetensors", "text.safetensors", "tokenizer.json")
+
 # The adapter for a folder or hub id that is not listed below, by the model_type in its config.json.
 ADAPTERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
     {
         DETECTOR: {
-            "mini": MINI_DETECTOR,
             "owlvit": OWL,
             "owlv2": OWL,
             "grounding-dino": GROUNDING_DINO,
@@ -89,7 +93,6 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
             "sam3_video": SAM3,
         },
         SEGMENTER: {
-            "mini": MINI_SEGMENTER,
             "sam": HF_SAM,
             "sam_hq": HF_SAM,
             "sam2": HF_SAM,
@@ -135,7 +138,7 @@ def _checkpoint(name: str, file: str, size: int, sha256: str) -> ModelInfo:
 
 
 MODELS: tuple[ModelInfo, ...] = (
-    ModelInfo("mini", DETECTOR, MINI_DETECTOR, EMBEDDED, "Apache-2.0", note="the default"),
+    ModelInfo("mini", DETECTOR, MINI[DETECTOR], EMBEDDED, "Apache-2.0", note="the default"),
     *_detectors(
         OWL,
         ("owlvit:base-32", "google/owlvit-base-patch32", 613),
@@ -188,7 +191,7 @@ MODELS: tuple[ModelInfo, ...] = (
         3440,
         note=f"makes its own masks; {_GATED}",
     ),
-    ModelInfo("mini", SEGMENTER, MINI_SEGMENTER, EMBEDDED, "Apache-2.0", note="the default"),
+    ModelInfo("mini", SEGMENTER, MINI[SEGMENTER], EMBEDDED, "Apache-2.0", note="the default"),
     # Digests as several public manifests give them; files as named in segment-anything's README.
     _checkpoint(
         "segment-anything:vit-b",

@@ -28,6 +28,8 @@ from grounding_sdk.models.catalog import (
     ADAPTERS,
     DETECTOR,
     EXTRAS,
+    MINI,
+    MINI_FILES,
     SEGMENT_ANYTHING,
     SEGMENTER,
     ModelInfo,
@@ -253,6 +255,8 @@ def _adapter_of(kind: str, path: Path) -> str:
         if kind != SEGMENTER:
             raise UnknownModelError(f"{path} is a checkpoint of a segmenter, not of a {kind}")
         return SEGMENT_ANYTHING
+    if all((path / name).is_file() for name in MINI_FILES):
+        return MINI[kind]
     missing = store.missing_files(path)
     if missing:
         raise MissingWeightsError(

@@ -18,7 +18,6 @@ import hashlib
 import json
 import os
 import re
-import tempfile
 import urllib.request
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -27,7 +26,7 @@ from pathlib import Path
 from typing import Any
 
 from grounding_sdk.errors import ConfigError, CorruptWeightsError, MissingWeightsError
-from grounding_sdk.models.catalog import EMBEDDED, FileInfo, ModelInfo
+from grounding_sdk.models.catalog import EMBEDDED, MINI_FILES, FileInfo, ModelInfo
 
 WEIGHTS_VAR = "GROUNDING_SDK_WEIGHTS"
 OFFLINE_VARS = ("GROUNDING_SDK_OFFLINE", "HF_HUB_OFFLINE")
@@ -105,7 +104,8 @@ def check(path: Path, known: Mapping[Path, FileInfo] | None = None) -> None:
         CorruptWeightsError: If a file is a Git LFS pointer, or its size is not what its header or
             `known` says.
     """
-    for file in weight_files(path):
+    known = known or {}
+    for file in sorted({*weight_files(path), *known}):
         size = file.stat().st_size
         with file.open("rb") as stream:
             head = stream.read(len(_LFS_POINTER))
@@ -114,7 +114,7 @@ def check(path: Path, known: Mapping[Path, FileInfo] | None = None) -> None:
                 f"{file} is a Git LFS pointer, not the weights: run `git lfs install` and "
                 f"`git lfs pull` in the checkout, then install again"
             )
-        expected = known[file].bytes if known and file in known else _safetensors_size(file)
+        expected = known[file].bytes if file in known else _safetensors_size(file)
         if expected is not None and size != expected:
             raise CorruptWeightsError(
                 f"{file} has {size:,} bytes, expected {expected:,}: the copy or download was cut "
@@ -288,9 +288,8 @@ def _problem(info: ModelInfo, path: Path) -> str | None:
     if not path.is_dir():
         return "no such folder"
     if info.source == EMBEDDED:
-        known = _known(info, path)
-        missing = [file.name for file in known if not file.is_file()]
-        missing += [] if known or weight_files(path) else ["*.safetensors"]
+        names = {*MINI_FILES, *(file.name for file in _known(info, path))}
+        missing = sorted(name for name in names if not (path / name).is_file())
     else:
         missing = missing_files(path)
     return f"lacks {', '.join(missing)}" if missing else None
@@ -390,11 +389,10 @@ def _from_url(info: ModelInfo, folder: Path) -> Path:
     expected = info.files[info.source]
     folder.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
-    handle, name = tempfile.mkstemp(dir=folder, prefix=f".{info.source}.", suffix=".part")
-    part = Path(name)
+    part = folder / f".{info.source}.{os.getpid()}.part"
     try:
         with (
-            os.fdopen(handle, "wb") as stream,
+            part.open("wb") as stream,
             urllib.request.urlopen(info.url or "", timeout=DOWNLOAD_SECONDS) as response,
             tqdm(total=expected.bytes, unit="B", unit_scale=True, desc=info.source) as progress,
         ):

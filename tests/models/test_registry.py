@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from weights_on_disk import isolate, write_hub_cache, write_model
+from weights_on_disk import isolate, write_hub_cache, write_mini, write_model
 
 from grounding_sdk.errors import (
     ConfigError,
@@ -148,6 +148,12 @@ def test_a_folder_is_known_by_its_config(adapters, home, model_type, adapter):
         assert detector.loaded[0] == adapter
         assert detector.loaded[1].resolve() == folder
         assert detector.name == str(asked)
+
+
+def test_a_folder_of_the_embedded_model_is_known_by_its_files(adapters, home):
+    folder = write_mini(home / "retrained")
+    assert load_detector(folder, device="cpu").loaded == ("MiniDetector", folder, "cpu")
+    assert load_segmenter(folder, device="cpu").loaded[0] == "MiniSegmenter"
 
 
 def test_a_plain_folder_name_works_but_a_model_of_that_name_comes_first(adapters, home):

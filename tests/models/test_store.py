@@ -15,6 +15,7 @@ from weights_on_disk import (
     isolate,
     write_embedded,
     write_hub_cache,
+    write_mini,
     write_model,
 )
 
@@ -74,8 +75,10 @@ def test_a_chosen_folder_comes_before_the_embedded_weights(home, chosen):
     assert store.find(MINI) == store.Search(
         embedded, "embedded", (f"{chosen / 'mini'} (no such folder)",)
     )
-    write_model(chosen / "mini")
+    write_mini(chosen / "mini")
     assert store.find(MINI).path == chosen / "mini"
+    (chosen / "mini" / "text.safetensors").unlink()
+    assert store.find(MINI).looked == (f"{chosen / 'mini'} (lacks text.safetensors)",)
 
 
 def test_a_checkpoint_is_found_by_its_file_name(home, chosen):
