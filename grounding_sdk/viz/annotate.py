@@ -69,7 +69,7 @@ def annotate(
         raise ConfigError(f"expected font_size to be at least 1 pixel, got {font_size}")
     palette = label_colors(grounding.query, colors)
 
-    line = max(1, font_size // 6)
+    line = max(1, (font_size - 1) // 5)
     canvas = _draw_shapes(grounding, palette, line, boxes=boxes, masks=masks)
     texts = _texts(grounding, font_size, labels=labels, scores=scores)
     placed = place_labels(found.xyxy, texts, font_size, size)
