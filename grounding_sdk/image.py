@@ -25,7 +25,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, BinaryIO, Protocol, TypeAlias, TypeAlias
+from typing import Any, BinaryIO, TypeAlias
 
 import numpy as np
 import PIL.Image
@@ -160,25 +160,6 @@ class Image:
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Image, (self.pixels, self.source)  # unpickled arrays would be writeable
-
-
-class ArrayLike(Protocol):
-    """What numpy can read: torch tensors and the arrays of other libraries."""
-
-    def __array__(self) -> np.ndarray: ...
-
-
-ImageLike: TypeAlias = (
-    Image
-    | str
-    | os.PathLike[str]
-    | bytes
-    | bytearray
-    | memoryview
-    | BinaryIO
-    | PIL.Image.Image
-    | ArrayLike
-)
 
 
 # Pure functions on arrays
@@ -436,7 +417,8 @@ def _explained(name: str) -> Iterator[None]:
     except Exception as problem:
         reason = str(problem) or type(problem).__name__
         raise ImageError(
-            f"cannot read {name} as an image: {reason}. Expected {ACCEPTED}; file formats: {FORMATS}"
+            f"cannot read {name} as an image: {reason}. Expected {ACCEPTED}; known formats are "
+            f"{FORMATS}"
         ) from problem
 
 
