@@ -30,7 +30,7 @@ from grounding_sdk.models.catalog import EMBEDDED, MINI_FILES, FileInfo, ModelIn
 
 WEIGHTS_VAR = "GROUNDING_SDK_WEIGHTS"
 OFFLINE_VARS = ("GROUNDING_SDK_OFFLINE", "HF_HUB_OFFLINE")
-HUB_SECONDS = 2.0  # longest silence of the hub, which its client waits for twice
+HUB_SECONDS = 2.0  # longest silence of the hub; its client adds up to 3 of its own
 DOWNLOAD_SECONDS = 20.0  # longest silence in a download
 
 _LFS_POINTER = b"version https://git-lfs.github.com/spec/v1"
