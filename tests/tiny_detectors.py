@@ -10,7 +10,14 @@ import supervision as sv
 import torch
 from numpy.typing import ArrayLike
 from transformers import (
+    BertTokenizer,
     CLIPTokenizer,
+    GroundingDinoConfig,
+    GroundingDinoForObjectDetection,
+    GroundingDinoImageProcessor,
+    GroundingDinoProcessor,
+    MMGroundingDinoConfig,
+    MMGroundingDinoForObjectDetection,
     Owlv2Config,
     Owlv2ForObjectDetection,
     Owlv2ImageProcessor,
@@ -122,4 +129,57 @@ def save_owl(directory: Path, version: int) -> Path:
     model.save_pretrained(directory)
     image_processor = image_class(size={"height": 64, "width": 64})
     processor_class(image_processor=image_processor, tokenizer=tokenizer).save_pretrained(directory)
+    return directory
+
+
+def bert_tokenizer() -> BertTokenizer:
+    """WordPiece with a handful of words; the special tokens have BERT's own ids.
+
+    Grounding DINO's code looks for 101, 102, 1012 and 1029 whatever the vocabulary.
+    """
+    tokens = [f"[unused{index}]" for index in range(1100)]
+    placed = {0: "[PAD]", 100: "[UNK]", 101: "[CLS]", 102: "[SEP]", 103: "[MASK]"}
+    placed |= {1012: ".", 1029: "?"}
+    words = "a the dog red car cat plant flower u s flag strawberry traffic light 2 5 mm thing"
+    pieces = "##s ##berry ##flower straw sun ##0 ##1 ##2 ##3 ##4 ##5 ##6 ##7 ##8 ##9 0 1 3 4 6 7"
+    placed |= dict(enumerate([*words.split(), *pieces.split()], start=200))
+    for index, token in placed.items():
+        tokens[index] = token
+    return BertTokenizer(vocab={token: index for index, token in enumerate(tokens)})
+
+
+def save_grounding_dino(directory: Path, mm: bool = False, max_text_len: int = 32) -> Path:
+    """Grounding DINO or MM-Grounding-DINO with a Swin of two layers and 10 queries."""
+    tokenizer = bert_tokenizer()
+    backbone = {
+        "model_type": "swin",
+        "image_size": 64,
+        "patch_size": 4,
+        "embed_dim": 16,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [2, 2, 2, 2],
+        "window_size": 4,
+        "out_features": ["stage2", "stage3", "stage4"],
+    }
+    text = {"model_type": "bert", "hidden_size": 32, "intermediate_size": 37}
+    text |= {"num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": len(tokenizer)}
+    heads = {f"{part}_attention_heads": 4 for part in ("encoder", "decoder")}
+    sizes = {f"{part}_ffn_dim": 37 for part in ("encoder", "decoder")}
+    depth = {f"{part}_layers": 2 for part in ("encoder", "decoder")}
+    config_class = MMGroundingDinoConfig if mm else GroundingDinoConfig
+    model_class = MMGroundingDinoForObjectDetection if mm else GroundingDinoForObjectDetection
+    config = config_class(
+        backbone_config=backbone,
+        text_config=text,
+        d_model=64,
+        num_queries=10,
+        max_text_len=max_text_len,
+        **heads,
+        **sizes,
+        **depth,
+    )
+    seeded(model_class, config, 1.0 if mm else 0.6).save_pretrained(directory)
+    image_processor = GroundingDinoImageProcessor(size={"shortest_edge": 80, "longest_edge": 160})
+    processor = GroundingDinoProcessor(image_processor=image_processor, tokenizer=tokenizer)
+    processor.save_pretrained(directory)
     return directory

@@ -1,0 +1,230 @@
+"""Grounding DINO, MM-Grounding-DINO and LLMDet: all phrases in one caption, scored token by token.
+
+The caption "dog . red car ." is put together here from the tokens of each phrase, so that the span
+of each is known exactly; nothing is ever decoded back into a label. A phrase's score for a box is
+the largest sigmoid over the phrase's tokens, as a box's score is the largest over all tokens in
+the original (Liu et al., "Grounding DINO", 2023; `groundingdino/util/inference.py`) and in
+transformers' post-processing. For a caption of one phrase the two differ only where a box scores
+best at "." or at the ends of the caption, which the models are trained not to let happen.
+
+The model keeps phrases apart by their separators: text between two of the tokens [CLS], [SEP], "."
+and "?" attends to itself alone. Inside a phrase such tokens would cut it in two, so they are left
+out: "u.s. flag" is read as "u s flag".
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import supervision as sv
+import torch
+from transformers import GroundingDinoForObjectDetection, MMGroundingDinoForObjectDetection
+
+from grounding_sdk.detections import detections_from_scores
+from grounding_sdk.image import Image
+from grounding_sdk.models.detectors._common import (
+    Saved,
+    load_saved,
+    lowest_threshold,
+    shrink,
+    to_pixels,
+)
+from grounding_sdk.query import Query
+
+MODELS = {
+    "grounding-dino": GroundingDinoForObjectDetection,
+    "mm-grounding-dino": MMGroundingDinoForObjectDetection,
+}
+# A strip gives the model fewer places than the 900 boxes that it proposes, which fails, or is
+# scaled to a height of 0. Strips are padded to this ratio; real panoramas rarely reach it.
+LARGEST_ASPECT = 20
+LONGEST_STRIP = 2000  # of the strips that are padded; the models see 1333 pixels
+
+
+@dataclass(frozen=True)
+class Caption:
+    """What the text encoder reads, and which phrase stands where.
+
+    Attributes:
+        ids: Token ids from [CLS] to [SEP].
+        spans: (phrase index, start, stop) of each phrase in `ids`.
+    """
+
+    ids: tuple[int, ...]
+    spans: tuple[tuple[int, int, int], ...]
+
+
+def build_captions(
+    phrases: Sequence[Sequence[int]], first: int, separator: int, last: int, limit: int
+) -> list[Caption]:
+    """Packs phrases into as few captions of at most `limit` tokens as their order allows.
+
+    A phrase that is longer than a whole caption loses its end.
+
+    >>> build_captions([[7], [8, 9], [5]], first=1, separator=3, last=2, limit=7)[0]
+    Caption(ids=(1, 7, 3, 8, 9, 3, 2), spans=((0, 1, 2), (1, 3, 5)))
+    """
+    captions: list[Caption] = []
+    ids: list[int] = [first]
+    spans: list[tuple[int, int, int]] = []
+    for index, phrase in enumerate(phrases):
+        phrase = phrase[: limit - 3]
+        if len(ids) + len(phrase) + 2 > limit:
+            captions.append(Caption((*ids, last), tuple(spans)))
+            ids, spans = [first], []
+        spans.append((index, len(ids), len(ids) + len(phrase)))
+        ids += [*phrase, separator]
+    return [*captions, Caption((*ids, last), tuple(spans))]
+
+
+class GroundingDinoDetector:
+    """Grounding DINO or MM-Grounding-DINO (which LLMDet's checkpoints are) through transformers.
+
+    A phrase's score depends a little on the other phrases of its query, since they share a
+    caption. A query too long for one caption is asked in several; a box then has scores for the
+    phrases of the caption that it answers, and 0 for the others.
+
+    Attributes:
+        name: Under which it was loaded.
+        default_threshold: That of mmdetection's demo, between the 0.25 of transformers and the 0.35
+            of Grounding DINO's own.
+    """
+
+    default_threshold = 0.3
+
+    def __init__(self, saved: Saved, name: str) -> None:
+        self.name = name
+        self._saved = saved
+        self._model = saved.model
+        tokenizer = saved.tokenizer
+        self._separators = set(self._model.model.special_tokens.tolist())
+        self._ends = (
+            tokenizer.cls_token_id,
+            tokenizer.convert_tokens_to_ids("."),
+            tokenizer.sep_token_id,
+        )
+        backbone = self._model.model.backbone
+        backbone.forward = self._vision = _LastFeatures(backbone.forward)
+
+    @classmethod
+    def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
+        """Loads a directory written by save_pretrained; errors as those of `load_saved`."""
+        return cls(load_saved(path, MODELS, device), name)
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
+        """Detects each query's phrases in its image, as `Detector.detect` says.
+
+        Only images that have the same size for the model are run together, because padding would
+        change their scores: the normalisation layers do not heed the mask of padded pixels.
+        """
+        captions = [self._captions(query) for query in queries]
+        canvases = [_canvas(image.pixels) for image in images]
+        inputs = [self._saved.preprocess(pixels) for pixels, _ in canvases]
+        groups: dict[tuple[int, ...], list[int]] = {}
+        for index, prepared in enumerate(inputs):
+            # An image that needs several captions runs alone: its features are then used again.
+            own = index if len(captions[index]) > 1 else -1
+            groups.setdefault((*prepared["pixel_values"].shape, own), []).append(index)
+
+        parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in images]
+        for members in groups.values():
+            together = {
+                name: torch.cat([inputs[index][name] for index in members])
+                for name in inputs[members[0]]
+            }
+            for round_ in range(len(captions[members[0]])):
+                asked = [captions[index][round_] for index in members]
+                output = self._model(**together, **self._text(asked))
+                for row, index in enumerate(members):
+                    boxes, scores = self._read(output, row, asked[row], queries[index])
+                    parts[index].append((to_pixels(boxes, *canvases[index][1]), scores))
+        self._vision.forget()
+        return [
+            detections_from_scores(
+                image.size,
+                query,
+                np.concatenate([boxes for boxes, _ in found]),
+                np.concatenate([scores for _, scores in found]),
+                self.default_threshold,
+            )
+            for image, query, found in zip(images, queries, parts, strict=True)
+        ]
+
+    def _captions(self, query: Query) -> list[Caption]:
+        # In lower case as the models were trained, which also makes plain words of "[SEP]".
+        texts = [text.lower() for text in query.texts]
+        tokens = self._saved.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        unknown = [self._saved.tokenizer.unk_token_id]
+        words = [[i for i in ids if i not in self._separators] or unknown for ids in tokens]
+        first, separator, last = self._ends
+        return build_captions(words, first, separator, last, self._model.config.max_text_len)
+
+    def _text(self, captions: Sequence[Caption]) -> dict[str, torch.Tensor]:
+        longest = max(len(caption.ids) for caption in captions)
+        ids = torch.full((len(captions), longest), self._saved.tokenizer.pad_token_id)
+        mask = torch.zeros_like(ids)
+        for row, caption in enumerate(captions):
+            ids[row, : len(caption.ids)] = torch.tensor(caption.ids)
+            mask[row, : len(caption.ids)] = 1
+        device = self._saved.device
+        return {"input_ids": ids.to(device), "attention_mask": mask.to(device)}
+
+    def _read(
+        self, output: Any, row: int, caption: Caption, query: Query
+    ) -> tuple[torch.Tensor, np.ndarray]:
+        """Returns relative boxes (M, 4) and scores (M, K), of those that a threshold may keep."""
+        tokens = output.logits[row].sigmoid()
+        asked = torch.stack([tokens[:, a:b].amax(dim=1) for _, a, b in caption.spans], dim=1)
+        kept = asked.amax(dim=1) >= lowest_threshold(query, self.default_threshold)
+        scores = np.zeros((int(kept.sum()), len(query)), np.float32)
+        scores[:, [phrase for phrase, _, _ in caption.spans]] = asked[kept].cpu().numpy()
+        return output.pred_boxes[row][kept], scores
+
+
+class _LastFeatures:
+    """Remembers the image features last computed, for the captions that share an image."""
+
+    def __init__(self, forward: Callable[..., Any]) -> None:
+        self._forward = forward
+        self._last: tuple[torch.Tensor | None, Any] = (None, None)
+
+    def __call__(self, pixel_values: torch.Tensor, pixel_mask: torch.Tensor) -> Any:
+        seen, features = self._last
+        if seen is not pixel_values:
+            features = self._forward(pixel_values, pixel_mask)
+            self._last = (pixel_values, features)
+        maps, positions = features
+        return list(maps), list(positions)  # copies, because the model appends to them
+
+    def forget(self) -> None:
+        self._last = (None, None)
+
+
+def _canvas(pixels: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:
+    """Pads a strip with black at its right or bottom; other pictures stay as they are.
+
+    Args:
+        pixels: (H, W, 3).
+
+    Returns:
+        What to show to the model, and its width and height in pixels of the original.
+
+    >>> canvas, size = _canvas(np.ones((2, 300, 3), np.uint8))
+    >>> canvas.shape, size
+    ((15, 300, 3), (300.0, 15.0))
+    """
+    height, width = pixels.shape[:2]
+    if max(height, width) <= LARGEST_ASPECT * min(height, width):
+        return pixels, (width, height)
+    strip = shrink(pixels, LONGEST_STRIP)
+    rows, columns = strip.shape[:2]
+    bottom = max(0, math.ceil(columns / LARGEST_ASPECT) - rows)
+    right = max(0, math.ceil(rows / LARGEST_ASPECT) - columns)
+    canvas = np.pad(strip, ((0, bottom), (0, right), (0, 0)))
+    return canvas, (canvas.shape[1] * width / columns, canvas.shape[0] * height / rows)
