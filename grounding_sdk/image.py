@@ -118,7 +118,8 @@ class Image:
         if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
             return cls(_from_bytes(_download(source), source, max_pixels), source)
         if isinstance(source, str | os.PathLike):
-            path = os.fsdecode(source)
+            with _explained(f"this {type(source).__name__}"):
+                path = os.fsdecode(source)
             with _open_path(path) as file:
                 return cls(_from_file(file, repr(path), max_pixels), path)
         if callable(getattr(source, "read", None)):
