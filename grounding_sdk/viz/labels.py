@@ -16,6 +16,7 @@ from grounding_sdk.detections import Size
 from grounding_sdk.viz.palette import Color, text_color
 from grounding_sdk.viz.text import draw_text, line_height, text_width
 
+MAX_OBJECTS = 500  # that are tried; a picture has room for fewer
 MAX_COVER = 0.3  # share of the picture that all labels together may hide
 MAX_HIDDEN = 1.0  # objects, as the sum of the hidden shares of their boxes, that a label may hide
 EARLIER = 0.05  # what being one place earlier in the order is worth, in hidden objects
@@ -49,15 +50,17 @@ def place_labels(
     areas = np.prod(boxes[:, 2:] - boxes[:, :2], axis=1).clip(1)
     room = MAX_COVER * height * width
     labels: list[Label] = []
-    for row, (box, choices) in enumerate(zip(boxes, texts, strict=True)):
+    for row, (box, choices) in enumerate(zip(boxes[:MAX_OBJECTS], texts, strict=False)):
         for text in choices:
             wide = text_width(text, font_size) + 2 * padding(font_size)
             if wide > width or tall > height or wide * tall > room:
                 continue
             places = _places(box, wide, tall, image_size)
             places = places[~_shared_area(places, taken).any(axis=1)]
+            if not len(places):
+                continue
             hidden = (_shared_area(places, boxes) / areas).sum(axis=1)  # objects that each hides
-            if len(places) and hidden.min() <= MAX_HIDDEN:
+            if hidden.min() <= MAX_HIDDEN:
                 chosen = places[(hidden + EARLIER * np.arange(len(places))).argmin()]
                 x1, y1, x2, y2 = chosen.tolist()
                 labels.append(Label(row, text, (x1, y1, x2, y2)))
