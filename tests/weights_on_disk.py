@@ -61,7 +61,8 @@ def write_mini(folder: Path, content: bytes = TENSORS) -> Path:
     folder.mkdir(parents=True)
     (folder / "vision.safetensors").write_bytes(content)
     (folder / "text.safetensors").write_bytes(TENSORS)
-    (folder / "tokenizer.json").write_text("{}")
+    for name in ("config.json", "tokenizer.json"):
+        (folder / name).write_text("{}")
     return folder
 
 

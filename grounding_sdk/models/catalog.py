@@ -77,8 +77,8 @@ SAM3 = "grounding_sdk.models.detectors.sam3:Sam3Detector"
 SEGMENT_ANYTHING = "grounding_sdk.models.segmenters.segment_anything:SegmentAnythingSegmenter"
 HF_SAM = "grounding_sdk.models.segmenters.hf_sam:HfSamSegmenter"
 
-# By these a folder is known as one of the embedded model's; others have a config.json.
-MINI_FILES = ("vision.safetensors", "text.safetensors", "tokenizer.json")
+# By these a folder is known as one of the embedded model's.
+MINI_FILES = ("config.json", "vision.safetensors", "text.safetensors", "tokenizer.json")
 
 # The adapter for a folder or hub id that is not listed below, by the model_type in its config.json.
 ADAPTERS: Mapping[str, Mapping[str, str]] = MappingProxyType(

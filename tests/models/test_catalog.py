@@ -45,6 +45,13 @@ def test_adapters_exist_and_can_load(adapter):
     assert callable(getattr(importlib.import_module(module), name).load)
 
 
+def test_the_embedded_model_has_the_files_by_which_it_is_known():
+    from grounding_sdk.models.mini import weights
+
+    files = {weights.CONFIG, weights.VISION, weights.TEXT, weights.TOKENIZER}
+    assert set(catalog.MINI_FILES) == files
+
+
 def test_extras_are_those_of_the_package():
     config = configparser.ConfigParser()
     config.read(ROOT / "setup.cfg")
