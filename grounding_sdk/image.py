@@ -116,12 +116,12 @@ class Image:
             return cls(_from_array(source, bgr, max_pixels))
         _refuse_bgr(bgr, source)
         if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
-            return cls(_from_bytes(_download(source), source, max_pixels), source)
+            return cls(_from_bytes(_download(source), _short(source), max_pixels), source)
         if isinstance(source, str | os.PathLike):
             with _explained(f"this {type(source).__name__}"):
                 path = os.fsdecode(source)
             with _open_path(path) as file:
-                return cls(_from_file(file, repr(path), max_pixels), path)
+                return cls(_from_file(file, _short(path), max_pixels), path)
         if callable(getattr(source, "read", None)):
             return cls(_from_bytes(_read_file_object(source), "this file object", max_pixels))
         raise ImageError(f"expected {ACCEPTED}, got {type(source).__name__}: {_short(source)}")
@@ -338,7 +338,8 @@ def _open_path(path: str) -> BinaryIO:
             f"no image file at {_short(path)} (looked from {os.getcwd()}): check the path"
         ) from None
     except (OSError, ValueError) as problem:  # no permission; too long or with NUL to be a path
-        raise ImageError(f"cannot open {_short(path)} as an image file: {problem}") from problem
+        reason = getattr(problem, "strerror", None) or problem  # an OSError would repeat the path
+        raise ImageError(f"cannot open {_short(path)} as an image file: {reason}") from problem
     kind = "a folder: pass the files in it" if stat.S_ISDIR(mode) else "no regular file"
     raise ImageError(f"expected an image file, but {_short(path)} is {kind}")
 
