@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +12,7 @@ import numpy as np
 import supervision as sv
 
 from grounding_sdk.detections import empty_detections
+from grounding_sdk.files import write_file
 from grounding_sdk.image import Image, ImageLike
 from grounding_sdk.query import Query, QueryLike
 
@@ -76,7 +76,7 @@ class Grounding:
     @property
     def counts(self) -> dict[str, int]:
         """How many of each label were found, in query order, zeros included."""
-        found = self.detections["class_name"].tolist()
+        found = list(self.detections.data["class_name"])
         return {label: found.count(label) for label in self.query.labels}
 
     def filter(
@@ -93,12 +93,12 @@ class Grounding:
             min_score: Only detector scores of at least this.
             where: (N,) bool or int array as numpy indexing takes it, applied first.
         """
-        kept = self.detections if where is None else self.detections[np.asarray(where)]
-        assert kept.confidence is not None  # set by construction
-        keep = kept.confidence >= min_score
+        kept = self.detections if where is None else self.detections.select(np.asarray(where))
+        keep = np.asarray(kept.confidence) >= min_score
         if labels is not None:
-            keep &= np.isin(kept["class_name"], [labels] if isinstance(labels, str) else labels)
-        return replace(self, detections=kept[keep])
+            wanted = [labels] if isinstance(labels, str) else list(labels)
+            keep &= np.isin(kept.data["class_name"], wanted)
+        return replace(self, detections=kept.select(keep))
 
     def picture(self, **options: Any) -> np.ndarray:
         """Draws the result: RGB uint8 (H, W, 3). Options are those of `viz.annotate`."""
@@ -117,9 +117,7 @@ class Grounding:
         """
         path = Path(path)
         if path.suffix.lower() == ".json":
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(json.dumps(self.to_dict(masks=True)), encoding="utf-8")
-            return path
+            return write_file(path, json.dumps(self.to_dict(masks=True)))
         from grounding_sdk import viz
 
         return viz.save_picture(self.picture(), path)
@@ -135,10 +133,6 @@ class Grounding:
         return formats.grounding_dict(self, masks=masks)
 
     def _repr_png_(self) -> bytes:
-        return self._png
-
-    @cached_property
-    def _png(self) -> bytes:
         from grounding_sdk import viz
 
         return viz.encode_png(self.picture(legend="auto"))

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import yaml
 
 from grounding_sdk.errors import ConfigError, PipelineError
+from grounding_sdk.files import write_file
 from grounding_sdk.grounding import Grounding, Step
 from grounding_sdk.image import ImageLike
 from grounding_sdk.query import QueryLike
@@ -94,7 +95,9 @@ class Pipeline:
         if batch_size < 1 or read_ahead < 1:
             raise ConfigError("batch_size and read_ahead must be at least 1")
         if not callable(on_error) and on_error not in ("skip", "raise"):
-            raise ConfigError(f"expected on_error as 'skip', 'raise' or a function, got {on_error!r}")
+            raise ConfigError(
+                f"expected on_error as 'skip', 'raise' or a function, got {on_error!r}"
+            )
         batch: list[tuple[int, Grounding]] = []
         for index, item in _read(images, query, read_ahead):
             if isinstance(item, PipelineError):
@@ -134,12 +137,10 @@ class Pipeline:
 
     def save(self, path: str | Path) -> None:
         """Writes `to_config` as YAML."""
-        Path(path).write_text(yaml.safe_dump(self.to_config(), sort_keys=False), encoding="utf-8")
+        write_file(path, yaml.safe_dump(self.to_config(), sort_keys=False, allow_unicode=True))
 
     @classmethod
-    def load(
-        cls, path: str | Path, *, stages: Mapping[str, StageLike] | None = None
-    ) -> Pipeline:
+    def load(cls, path: str | Path, *, stages: Mapping[str, StageLike] | None = None) -> Pipeline:
         """Reads what `save` wrote.
 
         Raises:
@@ -179,7 +180,9 @@ def _timed(stage: Stage, items: list[Grounding]) -> list[Grounding]:
         raise ConfigError(f"expected a list of {len(items)} groundings from the stage, got {came}")
     model = getattr(getattr(stage, "model", None), "name", None)
     return [
-        replace(after, trace=(*after.trace, Step(stage.name, seconds, len(before), len(after), model)))
+        replace(
+            after, trace=(*after.trace, Step(stage.name, seconds, len(before), len(after), model))
+        )
         for before, after in zip(items, results, strict=True)
     ]
 

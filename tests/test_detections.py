@@ -20,7 +20,9 @@ COLUMNS = {"class_name", "phrase", "phrase_id", "mask_score", "phrase_scores"}
 
 
 def detect(query, boxes, scores, threshold=0.5):
-    return detections_from_scores(SIZE, Query.of(query), np.array(boxes), np.array(scores), threshold)
+    return detections_from_scores(
+        SIZE, Query.of(query), np.array(boxes), np.array(scores), threshold
+    )
 
 
 def test_the_best_phrase_names_the_box_and_the_row_of_scores_is_kept():

@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from grounding_sdk.errors import ConfigError, GroundingError, ImageError, PipelineError
+from grounding_sdk.files import write_file
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> int:
     finally:
         progress.close()
         if done:
-            _write_json(args.out / "annotations.json", coco.to_dict())
+            write_file(args.out / "annotations.json", json.dumps(coco.to_dict()))
     if args.json:
         print(json.dumps({"out": str(args.out), "images": done, "failures": failures}))
     else:
@@ -121,13 +122,6 @@ class _Names:
             path = self._folder / f"{stem}_{count}.jpg"
         self._taken.add(path.resolve())
         return path
-
-
-def _write_json(path: Path, data: dict[str, Any]) -> None:
-    # Written beside and moved, so that a reader or a crash never meets half a file.
-    part = path.with_suffix(".json.part")
-    part.write_text(json.dumps(data), encoding="utf-8")
-    part.replace(path)
 
 
 def _progress(total: int, *, quiet: bool) -> Any:

@@ -20,15 +20,17 @@ Embedding: TypeAlias = Any  # what `encode` gives and `decode` takes; each famil
 
 @runtime_checkable
 class Detector(Protocol):
-    """Finds boxes for phrases.
+    """Finds boxes for phrases."""
 
-    Attributes:
-        name: The name, hub id or directory under which it was loaded.
-        default_threshold: Lowest score of a detection where a phrase does not state one.
-    """
+    @property
+    def name(self) -> str:
+        """The name, hub id or directory under which it was loaded."""
+        ...
 
-    name: str
-    default_threshold: float
+    @property
+    def default_threshold(self) -> float:
+        """Lowest score of a detection where a phrase does not state one."""
+        ...
 
     def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
         """Detects each query's phrases in its image.
@@ -63,13 +65,12 @@ class MaskPrediction:
 
 @runtime_checkable
 class Segmenter(Protocol):
-    """Turns boxes, points and rough masks into masks. Encodes an image once for any number.
+    """Turns boxes, points and rough masks into masks. Encodes an image once for any number."""
 
-    Attributes:
-        name: The name, hub id or directory under which it was loaded.
-    """
-
-    name: str
+    @property
+    def name(self) -> str:
+        """The name, hub id or directory under which it was loaded."""
+        ...
 
     def encode(self, images: Sequence[Image]) -> list[Embedding]:
         """Returns one embedding for each image, to be decoded any number of times."""

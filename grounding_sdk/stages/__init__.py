@@ -7,8 +7,6 @@ from grounding_sdk.stages.parse import Parse
 from grounding_sdk.stages.refine import Refine
 from grounding_sdk.stages.segment import Segment
 
-STAGES: dict[str, type] = {
-    stage.name: stage for stage in (Parse, Detect, Merge, Segment, Refine)
-}
+STAGES: dict[str, type] = {stage.name: stage for stage in (Parse, Detect, Merge, Segment, Refine)}
 
 __all__ = ["STAGES", "Detect", "FunctionStage", "Merge", "Parse", "Refine", "Segment", "Stage"]

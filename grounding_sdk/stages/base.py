@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import ClassVar, Protocol, runtime_checkable
+from typing import Protocol, runtime_checkable
 
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.grounding import Grounding
@@ -12,17 +12,22 @@ from grounding_sdk.grounding import Grounding
 
 @runtime_checkable
 class Stage(Protocol):
-    """A callable from groundings to groundings: same number, same order.
+    """A callable from groundings to groundings: same number, same order."""
 
-    Attributes:
-        name: What the trace and errors call it.
-        needs: Columns that must exist before it runs.
-        adds: Columns that exist after it has run.
-    """
+    @property
+    def name(self) -> str:
+        """What the trace and errors call it."""
+        ...
 
-    name: ClassVar[str] | str
-    needs: ClassVar[tuple[str, ...]] | tuple[str, ...]
-    adds: ClassVar[tuple[str, ...]] | tuple[str, ...]
+    @property
+    def needs(self) -> tuple[str, ...]:
+        """Columns that must exist before it runs."""
+        ...
+
+    @property
+    def adds(self) -> tuple[str, ...]:
+        """Columns that exist after it has run."""
+        ...
 
     def __call__(self, items: Sequence[Grounding]) -> list[Grounding]:
         """Transforms a batch."""

@@ -62,5 +62,4 @@ class Merge:
             kept = found.with_soft_nms(self.overlap, across, score_threshold=self.min_score)
         else:
             kept = found.with_nmm(self.overlap, class_agnostic=across)
-        assert kept.confidence is not None  # set by construction
-        return kept[np.argsort(-kept.confidence, kind="stable")]
+        return kept.select(np.argsort(-np.asarray(kept.confidence), kind="stable"))

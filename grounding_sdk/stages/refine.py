@@ -81,13 +81,13 @@ def refine_mask(mask: np.ndarray, holes: float, specks: float, smooth: float) ->
     if specks:
         parts, areas = _parts(mask, connectivity=8)
         small = areas < specks * area
-        small[[0, areas.argmax()]] = False
+        small[areas.argmax()] = small[0] = False
         mask = mask & ~small[parts]
     if holes:
         # Padding joins the background around the crop, so that all other parts are true holes.
         parts, areas = _parts(np.pad(~mask, 1, constant_values=True), connectivity=4)
         small = areas < holes * area
-        small[[0, parts[0, 0]]] = False
+        small[parts[0, 0]] = small[0] = False
         mask = mask | small[parts][1:-1, 1:-1]
     return mask
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import io
-import os
-import uuid
 from pathlib import Path
 
 import numpy as np
 import PIL.Image
 
 from grounding_sdk.errors import ConfigError
+from grounding_sdk.files import write_file
 
 # Format, options of Pillow, and the longest side that the format can hold.
 _FORMATS = {
@@ -39,16 +38,7 @@ def save_picture(picture: np.ndarray, path: str | Path) -> Path:
     Raises:
         ConfigError: If the suffix is none of these, or the picture too large for the format.
     """
-    path = Path(path)
-    data = _encode(picture, path.suffix.lower())
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{uuid.uuid4().hex}.tmp")
-    try:
-        partial.write_bytes(data)
-        os.replace(partial, path)
-    finally:
-        partial.unlink(missing_ok=True)
-    return path
+    return write_file(path, _encode(picture, Path(path).suffix.lower()))
 
 
 def _encode(picture: np.ndarray, suffix: str) -> bytes:

@@ -1,0 +1,83 @@
+"""The front door, with the embedded model and with fakes."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import PIL.Image
+import pytest
+
+from grounding_sdk import FakeDetector, FakeSegmenter, Grounder, UnknownModelError
+from grounding_sdk.sources import find_images
+
+IMAGES = Path(__file__).parent.parent / "demos" / "images"
+
+
+@pytest.fixture(scope="module")
+def ground():
+    return Grounder()
+
+
+def test_finds_and_segments_things_in_real_photos_out_of_the_box(ground):
+    cat = ground(IMAGES / "cat.jpg", "cat")
+    assert cat.counts["cat"] >= 1
+    assert cat.detections.mask.area[0] > 0.2 * 300 * 451
+    cup = ground(IMAGES / "coffee.jpg", "cup")
+    x1, y1, x2, y2 = cup.detections.xyxy[0]
+    assert x1 < 290 < x2, "the cup's middle lies in the best box"
+    assert y1 < 130 < y2
+
+
+def test_many_gives_what_each_gives_alone_and_skips_what_is_no_picture(ground, tmp_path):
+    for name in ("cat", "coffee"):
+        PIL.Image.open(IMAGES / f"{name}.jpg").save(tmp_path / f"{name}.png")
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    failures = []
+    many = list(ground.many(tmp_path, ["cat", "cup"], on_error=failures.append))
+    assert [Path(r.image.source).name for r in many] == ["cat.png", "coffee.png"]
+    assert len(failures) == 1
+    for result in many:
+        alone = ground(result.image, ["cat", "cup"])
+        np.testing.assert_allclose(result.detections.xyxy, alone.detections.xyxy, atol=1e-2)
+        np.testing.assert_allclose(
+            result.detections["phrase_scores"], alone.detections["phrase_scores"], atol=1e-4
+        )
+
+
+def test_boxes_alone_and_thresholds():
+    boxes = Grounder(FakeDetector({"dog": [((0, 0, 9, 9), 0.4)]}), None)
+    picture = np.zeros((20, 20, 3), np.uint8)
+    assert boxes(picture, "dog").detections.mask is None
+    assert (
+        len(Grounder(boxes.pipeline.stages[1].detector, None, threshold=0.5)(picture, "dog")) == 0
+    )
+
+
+def test_a_misspelt_model_is_told_at_once():
+    with pytest.raises(UnknownModelError, match="owlv2"):
+        Grounder(detector="owl2:base")
+    with pytest.raises(UnknownModelError, match="is a segmenter"):
+        Grounder(detector="sam:vit-b")
+
+
+def test_stages_that_are_not_wanted_are_left_out():
+    fakes = FakeDetector(), FakeSegmenter()
+    names = [s.name for s in Grounder(*fakes, merge=None, refine=None).pipeline.stages]
+    assert names == ["parse", "detect", "segment"]
+
+
+def test_folders_patterns_and_lists_name_pictures(tmp_path):
+    for name in ("b.jpg", "a.PNG", "sub/c.webp", ".hidden/d.jpg", "notes.txt"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    expected = [str(tmp_path / name) for name in ("a.PNG", "b.jpg", "sub/c.webp")]
+    assert list(find_images(tmp_path)) == expected
+    assert list(find_images(str(tmp_path / "*.jpg"))) == expected[1:2]
+    assert list(find_images([tmp_path / "notes.txt", tmp_path / "sub"])) == [
+        str(tmp_path / "notes.txt"),
+        expected[2],
+    ]
+    array = np.zeros((4, 4, 3), np.uint8)
+    assert next(find_images([array])) is array
+    assert next(find_images(array)) is array
