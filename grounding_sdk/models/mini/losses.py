@@ -1,0 +1,150 @@
+"""Which positions should find which object, and how wrong they are."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+TOP_K = 10  # positions for an object
+
+
+def pair_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+    """IoU and generalised IoU (Rezatofighi et al. 2019) of xyxy boxes, broadcast.
+
+    >>> iou, giou = pair_iou(torch.tensor([0.0, 0, 2, 2]), torch.tensor([1.0, 0, 3, 2]))
+    >>> round(iou.item(), 3), round(giou.item(), 3)
+    (0.333, 0.333)
+    """
+    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+    inter = (high - low).clamp(min=0).prod(-1)
+    area_a = (a[..., 2:] - a[..., :2]).prod(-1)
+    area_b = (b[..., 2:] - b[..., :2]).prod(-1)
+    union = area_a + area_b - inter + 1e-6
+    low, high = torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])
+    hull = (high - low).prod(-1) + 1e-6
+    iou = inter / union
+    return iou, iou - (hull - union) / hull
+
+
+def assign(
+    scores: Tensor, iou: Tensor, centres: Tensor, strides: Tensor, boxes: Tensor, weak: Tensor
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Task-aligned assignment (Feng et al. 2021): positions that classify and localise best.
+
+    A weak box has no exact sides: nearness to its centre stands in for the IoU.
+
+    Args:
+        scores: (P, G) score of each position for each object's name, in 0..1.
+        iou: (P, G) of predicted boxes and objects.
+        centres, strides: (P, 2), (P,) of the positions.
+        boxes: (G, 4).
+        weak: (G,) bool.
+
+    Returns:
+        Positions (N,) int64, their objects (N,) int64, their target scores (N,) in 0..1.
+    """
+    inside = ((centres[:, None] > boxes[:, :2]) & (centres[:, None] < boxes[:, 2:])).all(-1)
+    middle, sides = (boxes[:, :2] + boxes[:, 2:]) / 2, boxes[:, 2:] - boxes[:, :2]
+    offset = (centres[:, None] - middle).abs()
+    near = offset.amax(-1) < strides[:, None]
+    central = torch.exp(-8.0 * ((offset / sides) ** 2).sum(-1))
+    # A weak object is looked for on the level whose stride suits its size.
+    level = (torch.log2(sides.amax(-1) / (6.0 * strides[:, None]))).abs() < 1.0
+    quality = torch.where(weak, central * level, iou)
+    metric = scores.clamp(min=1e-3) ** 0.5 * quality.clamp(min=1e-3) ** 4 * (inside | near)
+    chosen = torch.zeros_like(metric, dtype=torch.bool)
+    value, index = metric.topk(min(TOP_K, len(metric)), 0)
+    chosen.scatter_(0, index, value > 0)
+    metric = metric * chosen
+    best, owner = metric.max(1)
+    positive = (best > 0).nonzero()[:, 0]
+    owner = owner[positive]
+    peak = (quality * chosen).amax(0)
+    target = best[positive] / (metric.amax(0)[owner] + 1e-9) * peak[owner]
+    return positive, owner, target.clamp(0.05, 1.0)
+
+
+def detection_loss(
+    outputs: tuple[Tensor, Tensor, Tensor], centres: Tensor, strides: Tensor,
+    truths: list[tuple[Tensor, Tensor, Tensor]], negatives: Tensor, alike: Tensor,
+    exhaustive: Tensor,
+) -> tuple[Tensor, dict[str, float]]:
+    """Quality-weighted BCE over names, GIoU over boxes, BCE over objectness.
+
+    Args:
+        outputs: Name logits (B, P, K), boxes (B, P, 4), objectness logits (B, P).
+        centres, strides: Of the positions.
+        truths: For each picture boxes (G, 4), columns (G,) int64 in 0..K-1, weak (G,) bool.
+        negatives: (B, K) bool: names whose absence the picture's source vouches for.
+        alike: (K, K) bool: names too near in meaning to be told apart.
+        exhaustive: (B,) bool: background counts as "no object".
+
+    Returns:
+        The loss and its parts.
+    """
+    logits, boxes, objects = outputs
+    score = logits.detach().sigmoid()
+    targets, object_targets = torch.zeros_like(logits), torch.zeros_like(objects)
+    weights = 0.75 * score**2 * negatives[:, None, :]
+    object_weights = 0.75 * objects.detach().sigmoid() ** 2 * exhaustive[:, None]
+    box_loss, total = logits.new_zeros(()), 0.0
+    for i, (truth, columns, weak) in enumerate(truths):
+        if not len(truth):
+            continue
+        with torch.no_grad():
+            iou, _ = pair_iou(boxes[i][:, None], truth[None])
+            positive, owner, target = assign(
+                score[i][:, columns], iou, centres, strides, truth, weak
+            )
+            if weak.any():  # inside a weak box nothing is known to be background
+                within = ((centres[:, None] > truth[:, :2]) & (centres[:, None] < truth[:, 2:]))
+                for g in weak.nonzero()[:, 0]:
+                    weights[i][within.all(-1)[:, g], columns[g]] = 0.0
+        targets[i, positive, columns[owner]] = target
+        weights[i, positive] *= ~alike[columns[owner]]
+        weights[i, positive, columns[owner]] = 1.0
+        strong = ~weak[owner]
+        object_targets[i, positive[strong]] = target[strong]
+        object_weights[i, positive] = strong.float()
+        _, giou = pair_iou(boxes[i, positive[strong]], truth[owner[strong]])
+        box_loss = box_loss + ((1 - giou) * target[strong]).sum()
+        total += float(target.sum())
+    name_loss = (
+        F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights
+    ).sum()
+    object_loss = (
+        F.binary_cross_entropy_with_logits(objects, object_targets, reduction="none")
+        * object_weights
+    ).sum()
+    total = max(total, 1.0)
+    loss = (name_loss + 2.0 * box_loss + 0.5 * object_loss) / total
+    parts = {"names": name_loss, "boxes": box_loss, "objects": object_loss}
+    return loss, {k: float(v.detach()) / total for k, v in parts.items()}
+
+
+def mask_loss(
+    logits: Tensor, quality: Tensor, targets: Tensor, outside: Tensor
+) -> tuple[Tensor, dict[str, float]]:
+    """BCE + Dice of the best of the alternatives (Kirillov et al. 2023), and quality regression.
+
+    Args:
+        logits: (N, M, S, S).
+        quality: (N, M) logits of the predicted IoU.
+        targets: (N, S, S) in 0..1.
+        outside: (N,) cells of the object that lie outside of the window.
+    """
+    truth = targets[:, None].expand_as(logits)
+    bce = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((2, 3))
+    p = logits.sigmoid()
+    dice = 1 - (2 * (p * truth).sum((2, 3)) + 1) / ((p + truth).sum((2, 3)) + 1)
+    each = bce * 2.0 + dice
+    with torch.no_grad():
+        hard, real = logits > 0, truth > 0.5
+        union = (hard | real).sum((2, 3)) + outside[:, None]
+        iou = (hard & real).sum((2, 3)) / union.clamp(min=1)
+    best = each.min(1).values.mean()
+    quality_loss = ((quality.sigmoid() - iou) ** 2).mean()
+    loss = best + 0.1 * each.mean() + quality_loss
+    chosen = iou.gather(1, quality.argmax(1, keepdim=True)).mean()
+    return loss, {"best": float(best.detach()), "iou": float(chosen), "top": float(iou.amax(1).mean())}

@@ -1,0 +1,439 @@
+"""The embedded model, to be read as a lesson: words and pixels in, boxes and masks out.
+
+    pixels -> ImageEncoder (EfficientNet-Lite2, frozen) -> features at strides 4, 8, 16, 32
+    words  -> TextEncoder (MiniLM-L6, frozen)           -> one unit vector a phrase
+    features + vectors -> RegionTextHead                -> boxes with one score a phrase
+    features + boxes or points -> MaskHead              -> masks with a quality score
+
+One image encoding serves both heads. Everything is plain torch; the batch norms of the image
+encoder are folded into its convolutions when the published weights are converted.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+PIXEL_MEAN, PIXEL_SCALE = 127.0, 128.0  # how EfficientNet-Lite was trained: (pixel - 127) / 128
+STRIDES = (8, 16, 32, 64)  # of the detector's pyramid
+TEXT_DIM = 384
+
+
+# --- image encoder ---------------------------------------------------------------------------
+
+# (kernel, stride, expansion, channels, repeats) of EfficientNet-Lite2 (Tan and Le 2019, the
+# "lite" variant of 2020: no squeeze-excitation, ReLU6, fixed stem and head).
+LITE2_STAGES = (
+    (3, 1, 1, 16, 1),
+    (3, 2, 6, 24, 3),
+    (5, 2, 6, 48, 3),
+    (3, 2, 6, 88, 4),
+    (5, 1, 6, 120, 4),
+    (5, 2, 6, 208, 5),
+    (3, 1, 6, 352, 1),
+)
+FEATURE_CHANNELS = (24, 48, 120, 352)  # strides 4, 8, 16, 32
+TOP_CHANNELS, IMAGENET_CLASSES = 1280, 1000
+
+
+class Conv(nn.Module):
+    """Convolution with bias and the padding that Lite2 was trained with, then ReLU6 if asked."""
+
+    def __init__(
+        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1,
+        *, active: bool = True,
+    ) -> None:
+        super().__init__()
+        # TensorFlow's "SAME" at the training size pads a 3x3 stride-2 window on an even side
+        # only at the right and the bottom; that holds for the stem and the stage after it.
+        self.lopsided = kernel == 3 and stride == 2 and inputs <= 96
+        padding = 0 if self.lopsided else kernel // 2
+        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
+        self.active = active
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.conv(F.pad(x, (0, 1, 0, 1)) if self.lopsided else x)
+        return F.relu6(x, inplace=not torch.is_grad_enabled()) if self.active else x
+
+
+class InvertedResidual(nn.Module):
+    """Expand 1x1, filter each channel, project 1x1; add the input where shapes allow."""
+
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int, expand: int) -> None:
+        super().__init__()
+        wide = inputs * expand
+        layers = [Conv(inputs, wide, 1)] if expand > 1 else []
+        layers += [Conv(wide, wide, kernel, stride, groups=wide)]
+        layers += [Conv(wide, outputs, 1, active=False)]
+        self.layers = nn.Sequential(*layers)
+        self.residual = stride == 1 and inputs == outputs
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.layers(x) if self.residual else self.layers(x)
+
+
+class ImageEncoder(nn.Module):
+    """EfficientNet-Lite2 up to its last feature map, and its classifier as a 1x1 convolution."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = Conv(3, 32, 3, 2)
+        stages, inputs = [], 32
+        for kernel, stride, expand, outputs, repeats in LITE2_STAGES:
+            blocks = []
+            for i in range(repeats):
+                blocks.append(
+                    InvertedResidual(inputs, outputs, kernel, stride if i == 0 else 1, expand)
+                )
+                inputs = outputs
+            stages.append(nn.Sequential(*blocks))
+        self.stages = nn.ModuleList(stages)
+        self.top = Conv(inputs, TOP_CHANNELS, 1)
+        self.classifier = nn.Conv2d(TOP_CHANNELS, IMAGENET_CLASSES, 1)
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Encode (B, 3, H, W) pixels in 0..255, sides multiples of 32.
+
+        Returns:
+            Features (B, C, H/s, W/s) for s in 4, 8, 16, 32; C as in `FEATURE_CHANNELS`.
+        """
+        x = self.stem((pixels - PIXEL_MEAN) / PIXEL_SCALE)
+        outputs = []
+        for i, stage in enumerate(self.stages):
+            x = stage(x)
+            if i in (1, 2, 4, 6):
+                outputs.append(x)
+        return outputs
+
+
+# --- text encoder ----------------------------------------------------------------------------
+
+
+class TextLayer(nn.Module):
+    """One BERT layer: self-attention, then a feed-forward pair, each followed by a norm."""
+
+    def __init__(self, dim: int, heads: int, hidden: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.out = nn.Linear(dim, dim)
+        self.norm1 = nn.LayerNorm(dim, eps=1e-12)
+        self.up = nn.Linear(dim, hidden)
+        self.down = nn.Linear(hidden, dim)
+        self.norm2 = nn.LayerNorm(dim, eps=1e-12)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        batch, length, dim = x.shape
+        q, k, v = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        x = self.norm1(x + self.out(mixed.transpose(1, 2).reshape(batch, length, dim)))
+        return self.norm2(x + self.down(F.gelu(self.up(x))))
+
+
+class TextEncoder(nn.Module):
+    """MiniLM-L6 (Wang et al. 2020), a six-layer BERT; a sentence is the mean of its tokens."""
+
+    def __init__(
+        self, vocabulary: int = 30522, dim: int = TEXT_DIM, layers: int = 6, heads: int = 12,
+        positions: int = 512,
+    ) -> None:
+        super().__init__()
+        self.tokens = nn.Embedding(vocabulary, dim)
+        self.positions = nn.Embedding(positions, dim)  # the one segment's vector is added in
+        self.norm = nn.LayerNorm(dim, eps=1e-12)
+        self.layers = nn.ModuleList(TextLayer(dim, heads, 4 * dim) for _ in range(layers))
+
+    def forward(self, tokens: Tensor, mask: Tensor) -> Tensor:
+        """Encode (N, L) token ids, (N, L) bool mask of real tokens, into (N, 384) unit vectors."""
+        x = self.norm(self.tokens(tokens) + self.positions.weight[: tokens.shape[1]])
+        for layer in self.layers:
+            x = layer(x, mask[:, None, None, :])
+        real = mask[..., None].to(x.dtype)
+        return F.normalize((x * real).sum(1) / real.sum(1), dim=-1)
+
+
+# --- region-text detector --------------------------------------------------------------------
+
+WIDTH = 128  # channels of the detector and size of the space where regions meet words
+
+
+def top_down(lateral: list[Tensor]) -> list[Tensor]:
+    """Add each coarser map, upsampled, to the next finer one (fine to coarse order kept)."""
+    maps = [lateral[-1]]
+    for x in reversed(lateral[:-1]):
+        maps.insert(0, x + F.interpolate(maps[0], size=x.shape[-2:], mode="nearest"))
+    return maps
+
+
+class Separable(nn.Sequential):
+    """Depthwise 5x5 and pointwise 1x1 convolution, group norm, ReLU."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(
+            nn.Conv2d(channels, channels, 5, padding=2, groups=channels, bias=False),
+            nn.Conv2d(channels, channels, 1, bias=False),
+            nn.GroupNorm(16, channels),
+            nn.ReLU(inplace=True),
+        )
+
+
+class PhraseAdapter(nn.Module):
+    """Carry MiniLM's phrase vectors into the space of regions.
+
+    A linear map (started as the principal components of many names, which also removes what all
+    names share) plus a small residual network. The gate says how far ImageNet's classes cover
+    the phrase: "tram" is near a class, "person" is not.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.linear = nn.Linear(TEXT_DIM, WIDTH)
+        self.residual = nn.Sequential(
+            nn.Linear(TEXT_DIM, 512), nn.ReLU(), nn.Dropout(0.1), nn.Linear(512, WIDTH)
+        )
+        nn.init.zeros_(self.residual[-1].weight)
+        nn.init.zeros_(self.residual[-1].bias)
+        self.register_buffer("class_names", torch.zeros(IMAGENET_CLASSES, TEXT_DIM))
+        self.gate = nn.Parameter(torch.tensor([6.0, -3.0]))
+
+    def forward(self, phrases: Tensor) -> tuple[Tensor, Tensor]:
+        """Map (K, 384) unit vectors to (K, 128) unit vectors and (K, 1000) gated class weights."""
+        vectors = F.normalize(self.linear(phrases) + self.residual(phrases), dim=-1)
+        similarity = phrases @ self.class_names.T
+        known = torch.sigmoid(self.gate[0] * similarity.amax(-1, keepdim=True) + self.gate[1])
+        return vectors, known * torch.softmax(similarity / 0.04, dim=-1)
+
+
+class RegionTextHead(nn.Module):
+    """Boxes with one score a phrase, from a pyramid of strides 8, 16, 32 and 64.
+
+    A position's score for a phrase is the scaled cosine of its vector to the phrase's vector,
+    plus the evidence of the ImageNet classes that the phrase resembles. The semantic shortcut
+    from the last feature map reaches every level, so that names never trained still work.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(c, WIDTH, 1) for c in FEATURE_CHANNELS[1:])
+        self.fine = nn.ModuleList(Separable(WIDTH) for _ in range(3))
+        self.coarse = Separable(WIDTH)
+        self.tower = nn.Sequential(Separable(WIDTH), Separable(WIDTH))
+        self.name_tower, self.box_tower = Separable(WIDTH), Separable(WIDTH)
+        self.embed = nn.Conv2d(WIDTH, WIDTH, 1)
+        self.shortcut = nn.Conv2d(TOP_CHANNELS, WIDTH, 1)
+        self.distances = nn.Conv2d(WIDTH, 4, 1)
+        self.objectness = nn.Conv2d(WIDTH, 1, 1)
+        nn.init.constant_(self.distances.bias, 1.5)
+        nn.init.constant_(self.objectness.bias, -3.0)
+        self.phrases = PhraseAdapter()
+        self.log_scale = nn.Parameter(torch.tensor(2.3))
+        self.bias = nn.Parameter(torch.tensor(-5.0))
+        self.class_evidence = nn.Parameter(torch.tensor(0.5))
+        self.level_scale = nn.Parameter(torch.ones(len(STRIDES)))
+
+    def forward(
+        self, features: list[Tensor], top: Tensor, classes: Tensor, phrases: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Score every position of the pyramid against every phrase.
+
+        Args:
+            features: Maps of strides 4, 8, 16, 32 from `ImageEncoder`.
+            top: (B, 1280, H/32, W/32), `ImageEncoder.top` of the last feature map.
+            classes: (B, 1000, H/32, W/32), `ImageEncoder.classifier` of `top`.
+            phrases: (K, 384) unit vectors from `TextEncoder`.
+
+        Returns:
+            Name logits (B, P, K), box sides as distances from the position in pixels (B, P, 4:
+            left, top, right, bottom) and objectness logits (B, P). P runs over the levels.
+        """
+        vectors, class_weights = self.phrases(phrases)
+        evidence = (classes - classes.mean(1, keepdim=True)) / 3.0
+        evidence = self.class_evidence * torch.einsum("kc,bchw->bkhw", class_weights, evidence)
+        shortcut = self.shortcut(top)
+        outputs = []
+        for level, x in enumerate(self.pyramid(features)):
+            x = self.tower(x)
+            boxed = self.box_tower(x)
+            region = self.embed(self.name_tower(x)) + resample(shortcut, x)
+            region = F.normalize(region, dim=1).flatten(2).transpose(1, 2)
+            logits = self.log_scale.exp() * region @ vectors.T + self.bias
+            logits = logits + resample(evidence, x).flatten(2).transpose(1, 2)
+            sides = F.softplus(self.distances(boxed) * self.level_scale[level]) * STRIDES[level]
+            outputs.append(
+                (logits, sides.flatten(2).transpose(1, 2), self.objectness(boxed).flatten(1))
+            )
+        names, sides, objects = zip(*outputs)
+        return torch.cat(names, 1), torch.cat(sides, 1), torch.cat(objects, 1)
+
+    def pyramid(self, features: list[Tensor]) -> list[Tensor]:
+        """Mix the features down and up again: four maps of 128 channels, strides 8 to 64."""
+        maps = top_down([conv(x) for conv, x in zip(self.lateral, features[1:])])
+        maps = [layer(x) for layer, x in zip(self.fine, maps)]
+        for i in (1, 2):
+            maps[i] = maps[i] + resample(maps[i - 1], maps[i])
+        return [*maps, F.max_pool2d(self.coarse(maps[2]), 2, ceil_mode=True)]
+
+
+def resample(x: Tensor, like: Tensor) -> Tensor:
+    """Bring `x` to the grid of `like`: average when shrinking, bilinear when growing."""
+    size = like.shape[-2:]
+    if x.shape[-2:] == size:
+        return x
+    if x.shape[-2] > size[0]:
+        return F.adaptive_avg_pool2d(x, size)
+    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+
+
+def positions(height: int, width: int) -> tuple[Tensor, Tensor]:
+    """List the pyramid's positions for an image: centres (P, 2) in pixels and strides (P,).
+
+    >>> centres, strides = positions(64, 64)
+    >>> centres[0].tolist(), strides[-1].item(), len(centres)
+    ([4.0, 4.0], 64.0, 85)
+    """
+    centres, strides = [], []
+    for stride in STRIDES:
+        y = (torch.arange(-(-height // stride)) + 0.5) * stride
+        x = (torch.arange(-(-width // stride)) + 0.5) * stride
+        centres.append(torch.cartesian_prod(y, x).flip(-1))
+        strides.append(torch.full((len(y) * len(x),), float(stride)))
+    return torch.cat(centres), torch.cat(strides)
+
+
+def boxes_from_sides(centres: Tensor, sides: Tensor) -> Tensor:
+    """Turn (P, 2) centres and (..., P, 4) distances to the sides into xyxy boxes."""
+    return torch.cat([centres - sides[..., :2], centres + sides[..., 2:]], -1)
+
+
+# --- mask decoder ----------------------------------------------------------------------------
+
+WINDOW = 56  # cells of a mask along each side of its window
+BOX_MARGIN = 0.15  # the window around a box, in parts of the box on each side
+MASKS = 3  # alternatives: a point can mean a part, the object or a group
+PROMPT_PLANES = 4  # box, positive points, negative points, earlier mask
+
+
+class Residual(nn.Module):
+    """3x3 convolution, group norm, ReLU, added to its input."""
+
+    def __init__(self, channels: int, dilation: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(
+            channels, channels, 3, padding=dilation, dilation=dilation, bias=False
+        )
+        self.norm = nn.GroupNorm(8, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + F.relu(self.norm(self.conv(x)))
+
+
+class MaskHead(nn.Module):
+    """Masks in a window of the image, given prompt planes; three alternatives with a quality."""
+
+    def __init__(self, channels: int = 64, width: int = 64) -> None:
+        super().__init__()
+        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in FEATURE_CHANNELS)
+        self.enter = nn.Conv2d(channels + PROMPT_PLANES, width, 1)
+        self.trunk = nn.Sequential(*[Residual(width, d) for d in (1, 2, 4, 2, 1)])
+        self.quality = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, MASKS))
+        self.rise = nn.Conv2d(width, 32, 1)
+        self.detail = nn.Conv2d(channels, 32, 1)
+        self.sharpen = nn.Sequential(
+            nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.GroupNorm(8, 32), nn.ReLU(),
+            nn.Conv2d(32, MASKS, 1),
+        )
+
+    def embed(self, features: list[Tensor]) -> Tensor:
+        """Join the encoder's features into one map (B, 64, H/4, W/4), once an image."""
+        lateral = [conv(x) for conv, x in zip(self.lateral, features)]
+        return sum((resample(x, lateral[0]) for x in lateral[1:]), lateral[0])
+
+    def forward(
+        self, embedding: Tensor, owner: Tensor, windows: Tensor, planes: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        """Decode masks inside windows.
+
+        Args:
+            embedding: (B, 64, H/4, W/4) from `embed`.
+            owner: (N,) int64, the image of each window.
+            windows: (N, 4) xyxy in pixels of the encoded picture; may reach outside of it.
+            planes: (N, 4, 28, 28) prompts in window coordinates, see `prompt_planes`.
+
+        Returns:
+            Mask logits (N, 3, 56, 56) and predicted IoU logits (N, 3).
+        """
+        fine = sample_windows(embedding, owner, windows, WINDOW)
+        x = self.enter(torch.cat([F.avg_pool2d(fine, 2), planes], 1))
+        x = self.trunk(x)
+        quality = self.quality(x.mean((2, 3)))
+        x = F.interpolate(self.rise(x), scale_factor=2, mode="bilinear", align_corners=False)
+        return self.sharpen(F.relu(x + self.detail(fine))), quality
+
+
+def sample_windows(maps: Tensor, owner: Tensor, windows: Tensor, cells: int) -> Tensor:
+    """Sample (N, C, cells, cells) from stride-4 `maps` (B, C, h, w), bilinear, zero outside."""
+    height, width = maps.shape[-2:]
+    scale = windows.new_tensor([width, height, width, height]) * 2.0  # pixels over 4, times 2
+    unit = windows / scale - 1.0  # -1..1 across the map
+    steps = (torch.arange(cells, device=maps.device) + 0.5) / cells
+    x = unit[:, 0:1] + (unit[:, 2:3] - unit[:, 0:1]) * steps
+    y = unit[:, 1:2] + (unit[:, 3:4] - unit[:, 1:2]) * steps
+    grid = torch.stack([x[:, None, :].expand(-1, cells, -1), y[:, :, None].expand(-1, -1, cells)], -1)
+    out = []
+    for i in range(len(maps)):
+        mine = grid[owner == i]
+        rows = F.grid_sample(
+            maps[i : i + 1], mine.reshape(1, -1, cells, 2), align_corners=False
+        )
+        out.append(rows[0].unflatten(1, (len(mine), cells)).transpose(0, 1))
+    order = torch.argsort(owner, stable=True)
+    return torch.cat(out)[torch.argsort(order)]
+
+
+def prompt_planes(
+    windows: Tensor, boxes: Tensor | None = None, points: Tensor | None = None,
+    labels: Tensor | None = None,
+) -> Tensor:
+    """Draw prompts into windows of 28x28 cells.
+
+    Args:
+        windows: (N, 4) xyxy.
+        boxes: (N, 4) xyxy, rows of NaN for windows without a box; None for none.
+        points: (N, P, 2) in the same coordinates.
+        labels: (N, P): 1 inside the object, 0 outside of it, negative for "no point".
+
+    Returns:
+        (N, 4, 28, 28): box, positive points, negative points, and an empty earlier mask.
+    """
+    cells = WINDOW // 2
+    steps = (torch.arange(cells, device=windows.device) + 0.5) / cells
+    x = windows[:, 0:1] + (windows[:, 2:3] - windows[:, 0:1]) * steps
+    y = windows[:, 1:2] + (windows[:, 3:4] - windows[:, 1:2]) * steps
+    planes = windows.new_zeros(len(windows), PROMPT_PLANES, cells, cells)
+    if boxes is not None:
+        inside_x = (x >= boxes[:, 0:1]) & (x <= boxes[:, 2:3])
+        inside_y = (y >= boxes[:, 1:2]) & (y <= boxes[:, 3:4])
+        planes[:, 0] = (inside_y[:, :, None] & inside_x[:, None, :]).to(planes.dtype)
+    if points is not None and labels is not None:
+        cell = (windows[:, 2:] - windows[:, :2]).clamp(min=1e-6) / cells
+        dx = (x[:, None] - points[..., 0:1]) / cell[:, None, 0:1]
+        dy = (y[:, None] - points[..., 1:2]) / cell[:, None, 1:2]
+        bumps = torch.exp(-0.5 * (dx[:, :, None, :] ** 2 + dy[:, :, :, None] ** 2))
+        for plane, label in ((1, 1), (2, 0)):
+            chosen = (labels == label).to(bumps.dtype)[:, :, None, None]
+            planes[:, plane] = (bumps * chosen).amax(1)
+    return planes
+
+
+# --- the whole -------------------------------------------------------------------------------
+
+
+class Mini(nn.Module):
+    """What the vision file holds: the image encoder and both heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.encoder = ImageEncoder()
+        self.detector = RegionTextHead()
+        self.masker = MaskHead()

@@ -1,0 +1,434 @@
+"""The embedded model behind the two ports: `MiniDetector` and `MiniSegmenter`.
+
+Both use one `Engine` a directory and device, which keeps the last image encodings, so that
+detecting and then segmenting a photo encodes it once.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from threading import Lock
+
+import numpy as np
+import supervision as sv
+import torch
+import torch.nn.functional as F
+from numpy.typing import ArrayLike
+from PIL import Image as PILImage
+from torch import Tensor
+from torchvision.ops import batched_nms, nms
+
+from grounding_sdk.detections import compact_masks, detections_from_scores
+from grounding_sdk.image import Image
+from grounding_sdk.models.mini.network import (
+    BOX_MARGIN,
+    MASKS,
+    WINDOW,
+    Mini,
+    boxes_from_sides,
+    positions,
+    prompt_planes,
+)
+from grounding_sdk.models.mini.text import PhraseEncoder
+from grounding_sdk.models.mini.weights import (
+    TEXT,
+    TOKENIZER,
+    VISION,
+    load_text,
+    load_vision,
+    read_config,
+)
+from grounding_sdk.models.ports import MaskPrediction
+from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
+from grounding_sdk.models.segmenters.upscale import Axis, upscale_masks
+from grounding_sdk.query import Query
+
+GREY = 114.0  # padding, as in training
+ENCODINGS_KEPT = 8  # about 5 MB each
+OBJECTNESS_SHARE = 0.3  # score = name^0.7 * objectness^0.3
+CANDIDATES, KEPT = 1000, 300  # boxes before and after suppression
+SAME_PHRASE_IOU, ANY_PHRASE_IOU = 0.6, 0.85  # overlap at which the weaker box goes
+LOGITS_SIDE = 128  # of the returned logits, stretched over the image
+NOWHERE = -10.0  # logit outside of a mask's window
+WINDOWS_AT_ONCE = 32
+POINT_WINDOWS = (1.0, 0.45, 0.2)  # sides tried around points, in parts of the longer side
+
+
+@dataclass(frozen=True, eq=False)
+class Encoding:
+    """An encoded image.
+
+    Attributes:
+        image_size: (height, width) of the image.
+        encoded_size: (height, width) of the image as the encoder saw it, without padding.
+        features: Maps of strides 4, 8, 16, 32, each (1, C, h, w).
+        embedding: What the mask decoder reads, (1, 64, h/4, w/4).
+    """
+
+    image_size: tuple[int, int]
+    encoded_size: tuple[int, int]
+    features: tuple[Tensor, ...]
+    embedding: Tensor
+
+    @property
+    def scale(self) -> np.ndarray:
+        """(x, y): encoded pixels for an image pixel."""
+        return np.array(self.encoded_size[::-1], float) / np.array(self.image_size[::-1], float)
+
+
+class Engine:
+    """The loaded network and the last encodings. Safe to share among threads."""
+
+    def __init__(self, folder: Path, device: str) -> None:
+        config = read_config(folder)
+        self.side: int = config["image_side"]
+        self.default_threshold: float = config["default_threshold"]
+        self.device = torch.device(device)
+        model = load_vision(folder / VISION).to(self.device)
+        self.model: Mini = model.to(memory_format=torch.channels_last)
+        text = load_text(folder / TEXT).to(self.device)
+        self.phrases = PhraseEncoder(text, folder / TOKENIZER)
+        self.encodings: OrderedDict[str, Encoding] = OrderedDict()
+        self.lock = Lock()
+
+    def encode(self, image: Image) -> Encoding:
+        """Encode an image, or take it from the last ones."""
+        key = image.sha256
+        with self.lock:
+            if key in self.encodings:
+                self.encodings.move_to_end(key)
+                return self.encodings[key]
+        encoding = self._encode(image)
+        with self.lock:
+            self.encodings[key] = encoding
+            while len(self.encodings) > ENCODINGS_KEPT:
+                self.encodings.popitem(last=False)
+        return encoding
+
+    @torch.inference_mode()
+    def _encode(self, image: Image) -> Encoding:
+        height, width = image.size
+        scale = self.side / max(height, width)
+        size = max(1, round(height * scale)), max(1, round(width * scale))
+        pixels = np.asarray(
+            PILImage.fromarray(image.pixels).resize(
+                size[::-1], PILImage.Resampling.BILINEAR, reducing_gap=2.0
+            )
+        )
+        x = torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None].float()
+        x = F.pad(x, (0, -size[1] % 32, 0, -size[0] % 32), value=GREY)
+        features = self.model.encoder(x.contiguous(memory_format=torch.channels_last))
+        return Encoding(image.size, size, tuple(features), self.model.masker.embed(features))
+
+
+@lru_cache(maxsize=4)
+def shared_engine(folder: Path, device: str) -> Engine:
+    """One engine for a detector and a segmenter of the same weights."""
+    return Engine(folder, device)
+
+
+class MiniDetector:
+    """Finds any phrases in a photo, on a CPU in a fraction of a second.
+
+    Attributes:
+        name: As it was asked for.
+        default_threshold: Where F1 was best on development photos.
+    """
+
+    def __init__(self, engine: Engine, name: str = "mini") -> None:
+        self.engine, self.name = engine, name
+        self.default_threshold = engine.default_threshold
+
+    @classmethod
+    def load(cls, path: str | Path, *, name: str = "mini", device: str = "cpu") -> MiniDetector:
+        """Load from a directory with the vision, text, tokenizer and config files."""
+        return cls(shared_engine(Path(path).resolve(), device), name)
+
+    def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
+        """Detect each query's phrases in its image; see `grounding_sdk.models.ports.Detector`.
+
+        At most 300 boxes an image. Boxes of one phrase that overlap by 0.6 and boxes of any
+        phrases that overlap by 0.85 count as one, and the best is kept.
+        """
+        return [self._detect(i, q) for i, q in zip(images, queries, strict=True)]
+
+    @torch.inference_mode()
+    def _detect(self, image: Image, query: Query) -> sv.Detections:
+        encoding = self.engine.encode(image)
+        boxes, scores = self.score(encoding, query)
+        lowest = torch.tensor(
+            [self.default_threshold if p.threshold is None else p.threshold for p in query],
+            device=scores.device,
+        )
+        best, phrase = scores.max(1)
+        chosen = (best >= lowest[phrase]).nonzero()[:, 0]
+        chosen = chosen[best[chosen].argsort(descending=True, stable=True)[:CANDIDATES]]
+        kept = batched_nms(boxes[chosen], best[chosen], phrase[chosen], SAME_PHRASE_IOU)
+        chosen = chosen[kept]
+        chosen = chosen[nms(boxes[chosen], best[chosen], ANY_PHRASE_IOU)[:KEPT]]
+        found = boxes[chosen].cpu().numpy() / np.tile(encoding.scale, 2)
+        rows = scores[chosen].cpu().numpy()
+        return detections_from_scores(image.size, query, found, rows, self.default_threshold)
+
+    @torch.inference_mode()
+    def score(self, encoding: Encoding, query: Query) -> tuple[Tensor, Tensor]:
+        """Score every position: boxes (P, 4) in encoded pixels and scores (P, K) in 0..1."""
+        model = self.engine.model
+        features = list(encoding.features)
+        top = model.encoder.top(features[3])
+        classes = model.encoder.classifier(top)
+        phrases = self.engine.phrases(query.texts)
+        names, sides, objects = model.detector(features, top, classes, phrases)
+        height, width = (4 * n for n in features[0].shape[-2:])
+        centres, _ = (x.to(sides.device) for x in positions(height, width))
+        height, width = encoding.encoded_size
+        limit = sides.new_tensor([width, height, width, height])
+        boxes = boxes_from_sides(centres, sides[0]).clamp(min=0).minimum(limit)
+        share = OBJECTNESS_SHARE
+        scores = names[0].sigmoid() ** (1 - share) * objects[0].sigmoid()[:, None] ** share
+        return boxes, scores
+
+
+class MiniSegmenter:
+    """Turns boxes, points and rough masks into masks.
+
+    Each prompt is decoded in a window of the image. A box sets the window. Points alone are tried
+    in three windows around them, and the promising masks are decoded again in their own boxes.
+    """
+
+    def __init__(self, engine: Engine, name: str = "mini") -> None:
+        self.engine, self.name = engine, name
+
+    @classmethod
+    def load(cls, path: str | Path, *, name: str = "mini", device: str = "cpu") -> MiniSegmenter:
+        """Load from a directory with the vision, text, tokenizer and config files."""
+        return cls(shared_engine(Path(path).resolve(), device), name)
+
+    def encode(self, images: Sequence[Image]) -> list[Encoding]:
+        """Encode images, each once."""
+        return [self.engine.encode(image) for image in images]
+
+    @torch.inference_mode()
+    def decode(
+        self,
+        embedding: Encoding,
+        boxes: ArrayLike | None = None,
+        *,
+        points: ArrayLike | None = None,
+        point_labels: ArrayLike | None = None,
+        masks: ArrayLike | None = None,
+        multimask: bool = False,
+    ) -> MaskPrediction:
+        """Masks for N prompts; see `grounding_sdk.models.ports.Segmenter`.
+
+        Logits are 128 x 128, stretched over the image. `multimask` gives three masks a prompt.
+
+        Raises:
+            PromptError: If no prompt is given, or shapes or values do not fit.
+        """
+        side = LOGITS_SIDE
+        prompts = check_prompts(boxes, points, point_labels, masks, (side, side))
+        task = _Task.of(prompts, embedding)
+        many = MASKS if multimask else 1
+        if len(prompts) == 0:
+            empty = compact_masks([], [], embedding.image_size)
+            zeros = np.zeros((0, many), np.float32)
+            return MaskPrediction(empty, zeros, np.zeros((0, many, side, side), np.float32))
+        if task.boxes is None:
+            windows, logits, scores = self._from_points(embedding, task, multimask)
+        else:
+            windows, logits, scores = self._from_boxes(embedding, task, many)
+        return _to_image(embedding, windows, logits, scores)
+
+    def _from_boxes(
+        self, embedding: Encoding, task: _Task, many: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """The `many` best alternatives of each box: windows (N, m, 4), logits, scores (N, m)."""
+        windows = _grow(task.boxes, BOX_MARGIN)
+        logits, scores = self._run(embedding, windows, task)
+        order = np.argsort(-scores, axis=1, kind="stable")[:, :many]
+        windows = np.repeat(windows[:, None], many, axis=1)
+        rows = np.arange(len(order))[:, None]
+        return windows, logits[rows, order], scores[rows, order]
+
+    def _from_points(
+        self, embedding: Encoding, task: _Task, multimask: bool
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Look in windows of several sizes, then again in the boxes of what was found there."""
+        candidates = [_point_windows(embedding, task, part) for part in POINT_WINDOWS]
+        rough, scores = zip(*(self._run(embedding, w, task) for w in candidates))
+        best = [s.argmax(1) for s in scores]  # the best alternative in each window
+        rows = np.arange(len(task))
+        found = np.stack([
+            _logit_boxes(logits[rows, b], windows)
+            for logits, b, windows in zip(rough, best, candidates)
+        ], 1)  # (N, 3, 4)
+        promise = np.stack([s[rows, b] for s, b in zip(scores, best)], 1)
+        order = np.argsort(-promise, axis=1, kind="stable")[:, : MASKS if multimask else 1]
+        results = []
+        for column in order.T:
+            boxes = found[rows, column]
+            results.append(self._from_boxes(embedding, task.with_boxes(boxes), 1))
+        windows, logits, finals = (np.concatenate(parts, 1) for parts in zip(*results))
+        order = np.argsort(-finals, axis=1, kind="stable")
+        rows = rows[:, None]
+        return windows[rows, order], logits[rows, order], finals[rows, order]
+
+    def _run(
+        self, embedding: Encoding, windows: np.ndarray, task: _Task
+    ) -> tuple[np.ndarray, np.ndarray]:
+        """Decode windows (N, 4), a few at a time: logits (N, 3, 56, 56) and IoUs (N, 3)."""
+        device = embedding.embedding.device
+        outputs = []
+        for start in range(0, len(windows), WINDOWS_AT_ONCE):
+            part = slice(start, start + WINDOWS_AT_ONCE)
+            where = torch.from_numpy(windows[part]).float().to(device)
+            boxes, points, labels = (
+                None if x is None else torch.from_numpy(x[part]).float().to(device)
+                for x in (task.boxes, task.points, task.labels)
+            )
+            planes = prompt_planes(where, boxes, points, labels)
+            if task.masks is not None:
+                planes[:, 3] = _look(task.masks[part], windows[part], embedding).to(device)
+            owner = torch.zeros(len(where), dtype=torch.long, device=device)
+            logits, quality = self.engine.model.masker(embedding.embedding, owner, where, planes)
+            outputs.append((logits.float().cpu().numpy(), quality.sigmoid().float().cpu().numpy()))
+        logits, scores = (np.concatenate(x) for x in zip(*outputs))
+        return logits, scores
+
+
+@dataclass(frozen=True, eq=False)
+class _Task:
+    """Prompts in pixels of the encoded image; boxes are filled in from rough masks."""
+
+    boxes: np.ndarray | None
+    points: np.ndarray | None
+    labels: np.ndarray | None
+    masks: np.ndarray | None
+
+    @classmethod
+    def of(cls, prompts: Prompts, embedding: Encoding) -> _Task:
+        scale = embedding.scale
+        boxes = prompts.boxes
+        if boxes is None and prompts.masks is not None:
+            height, width = embedding.image_size
+            whole = np.tile(np.array([0.0, 0.0, width, height]), (len(prompts), 1))
+            boxes = _logit_boxes(prompts.masks, whole)
+        if boxes is not None:
+            boxes = _with_area(boxes * np.tile(scale, 2))
+        points = None if prompts.points is None else prompts.points * scale
+        return cls(boxes, points, prompts.labels, prompts.masks)
+
+    def __len__(self) -> int:
+        given = self.boxes if self.boxes is not None else self.points
+        return 0 if given is None else len(given)
+
+    def with_boxes(self, boxes: np.ndarray) -> _Task:
+        return _Task(_with_area(boxes), self.points, self.labels, self.masks)
+
+
+def _with_area(boxes: np.ndarray) -> np.ndarray:
+    """Boxes at least two pixels wide and high, so that a window has a size."""
+    middle = (boxes[:, :2] + boxes[:, 2:]) / 2
+    half = np.maximum((boxes[:, 2:] - boxes[:, :2]) / 2, 1.0)
+    return np.concatenate([middle - half, middle + half], 1)
+
+
+def _grow(boxes: np.ndarray | None, margin: float) -> np.ndarray:
+    boxes = np.zeros((0, 4)) if boxes is None else boxes
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return np.concatenate([boxes[:, :2] - margin * sides, boxes[:, 2:] + margin * sides], 1)
+
+
+def _point_windows(embedding: Encoding, task: _Task, part: float) -> np.ndarray:
+    """Square windows around each prompt's points, (N, 4), at least large enough to hold them."""
+    windows = np.zeros((len(task), 4))
+    points, labels = task.points, task.labels
+    if points is None or labels is None:
+        return windows
+    height, width = embedding.encoded_size
+    for i, (xy, label) in enumerate(zip(points, labels)):
+        inside = xy[label == 1]
+        centre = inside.mean(0) if len(inside) else np.array([width, height]) / 2
+        reach = np.abs(xy[label >= 0] - centre).max(initial=0.0)
+        half = max(part * max(height, width) / 2, 1.05 * reach)
+        windows[i] = [*(centre - half), *(centre + half)]
+    return windows
+
+
+def _logit_boxes(logits: np.ndarray, windows: np.ndarray) -> np.ndarray:
+    """The boxes of what is positive in logits (N, h, w) that fill windows (N, 4)."""
+    boxes = windows.astype(float).copy()
+    for i, (logit, window) in enumerate(zip(logits, windows)):
+        ys, xs = np.flatnonzero((logit > 0).any(1)), np.flatnonzero((logit > 0).any(0))
+        if len(ys):
+            cell = (window[2:] - window[:2]) / np.array(logit.shape[::-1])
+            boxes[i, :2] = window[:2] + cell * [xs[0], ys[0]]
+            boxes[i, 2:] = window[:2] + cell * [xs[-1] + 1, ys[-1] + 1]
+    return boxes
+
+
+def _look(masks: np.ndarray, windows: np.ndarray, embedding: Encoding) -> Tensor:
+    """Earlier logits (N, s, s) over the image as probabilities in windows: (N, 28, 28)."""
+    cells = WINDOW // 2
+    height, width = embedding.encoded_size
+    unit = torch.from_numpy(windows / np.array([width, height, width, height]) * 2 - 1).float()
+    steps = (torch.arange(cells) + 0.5) / cells
+    x = unit[:, 0:1] + (unit[:, 2:3] - unit[:, 0:1]) * steps
+    y = unit[:, 1:2] + (unit[:, 3:4] - unit[:, 1:2]) * steps
+    x, y = x[:, None, :].expand(-1, cells, -1), y[:, :, None].expand(-1, -1, cells)
+    probability = torch.from_numpy(masks).float().sigmoid()[:, None]
+    return F.grid_sample(probability, torch.stack([x, y], -1), align_corners=False)[:, 0]
+
+
+def _to_image(
+    embedding: Encoding, windows: np.ndarray, logits: np.ndarray, scores: np.ndarray
+) -> MaskPrediction:
+    """From logits in windows (N, M, ...) to masks at image size and logits over the image."""
+    height, width = embedding.image_size
+    side = LOGITS_SIDE
+    windows = (windows / np.tile(embedding.scale, 2)).reshape(-1, 4)
+    flat = logits.reshape(-1, WINDOW, WINDOW)
+    masks, whole = [], np.full((len(flat), side, side), NOWHERE, np.float32)
+    for i, (logit, (x0, y0, x1, y1)) in enumerate(zip(flat, windows)):
+        rows, columns = window_axis(y0, y1, height), window_axis(x0, x1, width)
+        masks.append(upscale_masks(logit[None], rows, columns))
+        rows = window_axis(y0 * side / height, y1 * side / height, side)
+        columns = window_axis(x0 * side / width, x1 * side / width, side)
+        inside = np.outer(rows.weights.any(1), columns.weights.any(1))
+        whole[i][inside] = (rows.weights @ logit @ columns.weights.T)[inside]
+    shape = (*scores.shape, side, side)
+    return MaskPrediction(
+        sv.CompactMask.merge(masks), scores.astype(np.float32), whole.reshape(shape)
+    )
+
+
+def window_axis(start: float, stop: float, n_pixels: int) -> Axis:
+    """How pixels along one side are made from the logits of a window that covers [start, stop).
+
+    Pixels whose centre lies outside of the window get nothing.
+
+    >>> window_axis(2.0, 58.0, 60).weights.shape
+    (60, 56)
+    >>> axis = window_axis(1.0, 3.0, 4)
+    >>> axis.weights.sum(1).tolist()
+    [0.0, 1.0, 1.0, 0.0]
+    """
+    centres = np.arange(n_pixels) + 0.5
+    inside = (centres >= start) & (centres <= stop)
+    place = ((centres - start) / max(stop - start, 1e-9) * WINDOW - 0.5).clip(0, WINDOW - 1)
+    low = np.minimum(np.floor(place).astype(int), WINDOW - 2)
+    part = (place - low).astype(np.float32)
+    weights = np.zeros((n_pixels, WINDOW), np.float32)
+    rows = np.flatnonzero(inside)
+    weights[rows, low[rows]] = 1 - part[rows]
+    weights[rows, low[rows] + 1] += part[rows]
+    after = centres > stop
+    begin = np.where(inside, low, np.where(after, WINDOW, 0))
+    end = np.where(inside, low + 2, np.where(after, WINDOW, 0))
+    return Axis(weights, begin, end)
+
