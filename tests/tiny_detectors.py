@@ -12,12 +12,16 @@ from numpy.typing import ArrayLike
 from transformers import (
     BertTokenizer,
     CLIPTokenizer,
+    DetrImageProcessor,
     GroundingDinoConfig,
     GroundingDinoForObjectDetection,
     GroundingDinoImageProcessor,
     GroundingDinoProcessor,
     MMGroundingDinoConfig,
     MMGroundingDinoForObjectDetection,
+    OmDetTurboConfig,
+    OmDetTurboForObjectDetection,
+    OmDetTurboProcessor,
     Owlv2Config,
     Owlv2ForObjectDetection,
     Owlv2ImageProcessor,
@@ -148,19 +152,21 @@ def bert_tokenizer() -> BertTokenizer:
     return BertTokenizer(vocab={token: index for index, token in enumerate(tokens)})
 
 
+SWIN = {
+    "model_type": "swin",
+    "image_size": 64,
+    "patch_size": 4,
+    "embed_dim": 16,
+    "depths": [1, 1, 1, 1],
+    "num_heads": [2, 2, 2, 2],
+    "window_size": 4,
+    "out_features": ["stage2", "stage3", "stage4"],
+}
+
+
 def save_grounding_dino(directory: Path, mm: bool = False, max_text_len: int = 32) -> Path:
     """Grounding DINO or MM-Grounding-DINO with a Swin of two layers and 10 queries."""
     tokenizer = bert_tokenizer()
-    backbone = {
-        "model_type": "swin",
-        "image_size": 64,
-        "patch_size": 4,
-        "embed_dim": 16,
-        "depths": [1, 1, 1, 1],
-        "num_heads": [2, 2, 2, 2],
-        "window_size": 4,
-        "out_features": ["stage2", "stage3", "stage4"],
-    }
     text = {"model_type": "bert", "hidden_size": 32, "intermediate_size": 37}
     text |= {"num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": len(tokenizer)}
     heads = {f"{part}_attention_heads": 4 for part in ("encoder", "decoder")}
@@ -169,7 +175,7 @@ def save_grounding_dino(directory: Path, mm: bool = False, max_text_len: int = 3
     config_class = MMGroundingDinoConfig if mm else GroundingDinoConfig
     model_class = MMGroundingDinoForObjectDetection if mm else GroundingDinoForObjectDetection
     config = config_class(
-        backbone_config=backbone,
+        backbone_config=SWIN,
         text_config=text,
         d_model=64,
         num_queries=10,
@@ -181,5 +187,38 @@ def save_grounding_dino(directory: Path, mm: bool = False, max_text_len: int = 3
     seeded(model_class, config, 1.0 if mm else 0.6).save_pretrained(directory)
     image_processor = GroundingDinoImageProcessor(size={"shortest_edge": 80, "longest_edge": 160})
     processor = GroundingDinoProcessor(image_processor=image_processor, tokenizer=tokenizer)
+    processor.save_pretrained(directory)
+    return directory
+
+
+def save_omdet_turbo(directory: Path) -> Path:
+    """OmDet-Turbo with transformers' own Swin in place of timm's, 10 queries and 77 tokens."""
+    tokenizer = clip_tokenizer(77)
+    text = {"model_type": "clip_text_model", "hidden_size": 48, "intermediate_size": 37}
+    text |= {"num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": len(tokenizer)}
+    text |= {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    config = OmDetTurboConfig(
+        backbone_config=SWIN,
+        text_config=text,
+        apply_layernorm_after_vision_backbone=False,
+        image_size=64,
+        text_projection_in_dim=48,
+        text_projection_out_dim=48,
+        class_embed_dim=48,
+        task_encoder_hidden_dim=32,
+        num_queries=10,
+        encoder_hidden_dim=32,
+        decoder_hidden_dim=32,
+        vision_features_channels=[32, 32, 32],
+        encoder_in_channels=[32, 64, 128],
+        encoder_dim_feedforward=32,
+        decoder_dim_feedforward=32,
+        decoder_num_layers=2,
+        encoder_attention_heads=4,
+        decoder_num_heads=4,
+    )
+    seeded(OmDetTurboForObjectDetection, config, 1.0).save_pretrained(directory)
+    image_processor = DetrImageProcessor(size={"height": 64, "width": 64})
+    processor = OmDetTurboProcessor(image_processor=image_processor, tokenizer=tokenizer)
     processor.save_pretrained(directory)
     return directory

@@ -131,13 +131,30 @@ def to_pixels(boxes: torch.Tensor, width: float, height: float) -> np.ndarray:
     return np.asarray((corners * scale).float().cpu().numpy())
 
 
-def lowest_threshold(query: Query, default: float) -> float:
-    """Returns the score below which no box of this query can be kept.
+def keep_and_widen(
+    scores: torch.Tensor, phrases: Sequence[int], query: Query, default_threshold: float
+) -> tuple[torch.Tensor, np.ndarray]:
+    """Drops what no threshold can keep, and gives scores of some phrases a column for each.
 
-    >>> lowest_threshold(Query.of("cat . dog"), 0.3)
-    0.3
+    Args:
+        scores: (M, k) of k of the query's K phrases.
+        phrases: Which k.
+        query: The K phrases.
+        default_threshold: For phrases without a threshold of their own.
+
+    Returns:
+        Which of the M rows are left, (M,) bool, and their scores, (L, K) float32: 0 for the
+        phrases that were not asked.
+
+    >>> kept, scores = keep_and_widen(torch.tensor([[0.5], [0.1]]), [1], Query.of("cat.dog"), 0.3)
+    >>> kept.tolist(), scores.tolist()
+    ([True, False], [[0.0, 0.5]])
     """
-    return min(default if phrase.threshold is None else phrase.threshold for phrase in query)
+    thresholds = [default_threshold if p.threshold is None else p.threshold for p in query]
+    kept = scores.amax(dim=1) >= min(thresholds)
+    wide = np.zeros((int(kept.sum()), len(query)), np.float32)
+    wide[:, list(phrases)] = scores[kept].cpu().numpy()
+    return kept, wide
 
 
 def shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
@@ -179,8 +196,8 @@ def _explained(path: Path, part: str = "the model") -> Iterator[None]:
         yield
     except ImportError as error:
         raise MissingExtraError(
-            f"{path} needs a package that is not installed: "
-            f"pip install 'grounding_sdk[omdet]' ({error})"
+            f"{path} needs a package that is not installed: pip install 'grounding_sdk[omdet]' "
+            f"({' '.join(str(error).split())})"
         ) from error
     except SafetensorError as error:
         raise CorruptWeightsError(
@@ -189,7 +206,7 @@ def _explained(path: Path, part: str = "the model") -> Iterator[None]:
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MissingWeightsError(
             f"{part} in {path} cannot be loaded: expected the files that save_pretrained of "
-            f"model, tokenizer and image processor write ({error})"
+            f"model, tokenizer and image processor write ({' '.join(str(error).split())})"
         ) from error
 
 

@@ -29,8 +29,8 @@ from grounding_sdk.detections import detections_from_scores
 from grounding_sdk.image import Image
 from grounding_sdk.models.detectors._common import (
     Saved,
+    keep_and_widen,
     load_saved,
-    lowest_threshold,
     shrink,
     to_pixels,
 )
@@ -181,9 +181,8 @@ class GroundingDinoDetector:
         """Returns relative boxes (M, 4) and scores (M, K), of those that a threshold may keep."""
         tokens = output.logits[row].sigmoid()
         asked = torch.stack([tokens[:, a:b].amax(dim=1) for _, a, b in caption.spans], dim=1)
-        kept = asked.amax(dim=1) >= lowest_threshold(query, self.default_threshold)
-        scores = np.zeros((int(kept.sum()), len(query)), np.float32)
-        scores[:, [phrase for phrase, _, _ in caption.spans]] = asked[kept].cpu().numpy()
+        phrases = [phrase for phrase, _, _ in caption.spans]
+        kept, scores = keep_and_widen(asked, phrases, query, self.default_threshold)
         return output.pred_boxes[row][kept], scores
 
 

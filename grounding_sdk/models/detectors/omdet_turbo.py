@@ -1,0 +1,113 @@
+"""OmDet-Turbo: phrases are embedded one by one, and read once more together as the task.
+
+Source: Zhao et al., "Real-time Transformer-based Open-Vocabulary Detection with Efficient Fusion
+Head" (2024). The published checkpoint needs the package timm for its image backbone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import supervision as sv
+import torch
+from transformers import OmDetTurboForObjectDetection
+
+from grounding_sdk.detections import detections_from_scores
+from grounding_sdk.image import Image
+from grounding_sdk.models.detectors._common import Saved, keep_and_widen, load_saved, to_pixels
+from grounding_sdk.query import Query
+
+MODELS = {"omdet-turbo": OmDetTurboForObjectDetection}
+
+
+class OmDetTurboDetector:
+    """OmDet-Turbo through transformers.
+
+    A phrase's score depends a little on the other phrases of its query, since the task "Detect
+    dog, red car." names them all. Where the task would be cut at the text encoder's limit of 77
+    tokens, the query is asked in several tasks; a box then has scores for the phrases of the task
+    that it answers, and 0 for the others.
+
+    Unlike transformers' post-processing a box counts once, for its best phrase, and overlapping
+    boxes are left to the merge stage.
+
+    Attributes:
+        name: Under which it was loaded.
+        default_threshold: That of transformers' post-processing.
+    """
+
+    default_threshold = 0.3
+
+    def __init__(self, saved: Saved, name: str) -> None:
+        self.name = name
+        self._saved = saved
+        self._model = saved.model
+        self._limit = int(saved.model.config.text_config.max_position_embeddings)
+
+    @classmethod
+    def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
+        """Loads a directory written by save_pretrained; errors as those of `load_saved`."""
+        return cls(load_saved(path, MODELS, device), name)
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
+        """Detects each query's phrases in its image, as `Detector.detect` says.
+
+        The images are encoded together. Boxes are decoded for one image at a time, because in a
+        batch the query with fewer phrases is padded by phrases that take part in the choice of
+        boxes. For the same reason the parts of the model are called here one by one.
+        """
+        if not images:
+            return []
+        pixels = self._saved.pixel_values([image.pixels for image in images])
+        maps = self._model.encoder(self._model.vision_backbone(pixels)).extracted_states
+        return [
+            self._decode([level[index : index + 1] for level in maps], image, query)
+            for index, (image, query) in enumerate(zip(images, queries, strict=True))
+        ]
+
+    def _decode(self, maps: list[torch.Tensor], image: Image, query: Query) -> sv.Detections:
+        boxes, scores = [], []
+        for phrases in self._tasks(query):
+            texts = [query.texts[index] for index in phrases]
+            words, task = self._tokens(texts), self._tokens([f"Detect {', '.join(texts)}."])
+            encode = self._model.language_backbone
+            classes = encode(words["input_ids"], encode_type="class")
+            asked, mask = encode(task["input_ids"], task["attention_mask"], encode_type="task")
+            output = self._model.decoder(maps, classes[:, None], asked, mask)
+            kept, wide = keep_and_widen(
+                output.decoder_classes[-1][0].sigmoid(), phrases, query, self.default_threshold
+            )
+            boxes.append(to_pixels(output.decoder_coords[-1][0][kept], image.width, image.height))
+            scores.append(wide)
+        return detections_from_scores(
+            image.size, query, np.concatenate(boxes), np.concatenate(scores), self.default_threshold
+        )
+
+    def _tasks(self, query: Query) -> list[list[int]]:
+        """Splits the phrases, in order, so that each part's task fits the text encoder."""
+        count = [len(ids) for ids in self._saved.tokenizer([*query.texts, "Detect ."])["input_ids"]]
+        frame = count.pop()
+        tasks: list[list[int]] = []
+        used = self._limit
+        for index, length in enumerate(count):
+            needed = length - 1  # less the two ends, plus a comma
+            if used + needed > self._limit:
+                tasks.append([])
+                used = frame
+            tasks[-1].append(index)
+            used += needed
+        return tasks
+
+    def _tokens(self, texts: list[str]) -> Any:
+        """Tokenizes texts as the processor does; what is past the limit is dropped."""
+        return self._saved.tokenizer(
+            texts,
+            padding="max_length",
+            truncation=True,
+            max_length=self._limit,
+            return_tensors="pt",
+        ).to(self._saved.device)
