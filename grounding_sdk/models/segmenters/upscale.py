@@ -2,9 +2,9 @@
 
 SAM-like models give logits of about 256 x 256 and reach the image's size by bilinear interpolation,
 in one or two steps with a crop between them. Each step is linear and separable, so all of them
-together are one matrix for the rows and one for the columns. As the weights are never negative and
-sum to one, a pixel can be positive only where a logit below it is: the rest is never computed, and
-N x H x W is never built.
+together make each row of pixels from a few neighbouring rows of logits, and columns alike. As the
+weights are never negative and sum to one, a pixel can be positive only where a logit below it is:
+the rest is never computed, and N x H x W is never built.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import supervision as sv
 import torch
 from torch.nn import functional
 
-from grounding_sdk.detections import Size, compact_masks
+from grounding_sdk.detections import compact_masks
 
 TILE = 256  # pixels a side: what is computed at a time, and small enough to be often all or nothing
 
@@ -26,47 +26,64 @@ TILE = 256  # pixels a side: what is computed at a time, and small enough to be 
 class Axis:
     """How the pixels along one side of the image are made from the logits along it.
 
+    Pixel `i` is the sum of `weights[t, i] * logits[first[i] + t]` over the `t`.
+
     Attributes:
-        weights: (n_out, n_in) float32; each row is zero outside of `start[i]:stop[i]`.
-        start: (n_out,) int, never decreasing.
-        stop: (n_out,) int, never decreasing.
+        first: (n,) int, never decreasing.
+        weights: (T, n) float32, with T at most 3 for what the models do.
     """
 
+    first: np.ndarray
     weights: np.ndarray
-    start: np.ndarray
-    stop: np.ndarray
+
+    def __len__(self) -> int:
+        return len(self.first)
 
     def reached_by(self, logits: np.ndarray) -> slice:
-        """Returns the span of pixels to which any of these logits, ascending indices, contributes.
+        """Returns a span with all pixels to which any of these logits, ascending, contributes.
 
-        >>> resize_axis(2, (4, 4)).reached_by(np.array([0]))
-        slice(0, 3, None)
+        >>> resize_axis(8, (16, 16)).reached_by(np.array([3]))
+        slice(5, 9, None)
         """
         if not len(logits):
             return slice(0, 0)
-        first = np.searchsorted(self.stop, logits[0], side="right")
-        last = np.searchsorted(self.start, logits[-1], side="right")
-        return slice(int(first), int(last))
+        low = np.searchsorted(self.first + len(self.weights), logits[0], side="right")
+        high = np.searchsorted(self.first, logits[-1], side="right")
+        return slice(int(low), int(high))
+
+    def needs(self, pixels: slice) -> slice:
+        """Returns the span of logits that these pixels are made from."""
+        return slice(self.first[pixels.start], self.first[pixels.stop - 1] + len(self.weights))
+
+    def interpolate(self, logits: np.ndarray, pixels: slice) -> np.ndarray:
+        """Returns these pixels of (h, w) logits' first axis: (pixels, w), from `needs(pixels)`."""
+        index = self.first[pixels] - self.first[pixels.start]
+        return sum(
+            weights[pixels, None] * logits[index + t] for t, weights in enumerate(self.weights)
+        )
 
 
-@lru_cache(maxsize=8)  # two for each image size; 4 MB each for 4,000 pixels
-def resize_axis(n_in: int, *steps: tuple[int, int]) -> Axis:
+@lru_cache(maxsize=32)  # two for each image size, 50 kB each for 4,000 pixels
+def resize_axis(n_logits: int, *steps: tuple[int, int]) -> Axis:
     """Composes steps of bilinear interpolation (`align_corners=False`) along one side.
 
     Args:
-        n_in: Logits along the side.
+        n_logits: Logits along the side.
         steps: For each step the size to resize to and how many of these to keep.
 
     >>> resize_axis(2, (4, 4)).weights.tolist()
-    [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
+    [[1.0, 0.75, 0.25, 0.0], [0.0, 0.25, 0.75, 1.0]]
     """
-    values = torch.eye(n_in)[None]  # one response for each logit
+    responses = torch.eye(n_logits)[None]  # to each logit
     for size, kept in steps:
-        values = functional.interpolate(values, size, mode="linear", align_corners=False)
-        values = values[..., :kept]
-    weights = np.ascontiguousarray(values[0].numpy().T)
-    used = weights != 0
-    return Axis(weights, used.argmax(axis=1), n_in - used[:, ::-1].argmax(axis=1))
+        responses = functional.interpolate(responses, size, mode="linear", align_corners=False)
+        responses = responses[..., :kept]
+    dense = responses[0].numpy()
+    used = dense != 0
+    first, last = used.argmax(axis=0), n_logits - 1 - used[::-1].argmax(axis=0)
+    taps = int((last - first).max()) + 1
+    first = first.clip(max=n_logits - taps)
+    return Axis(first, dense[first + np.arange(taps)[:, None], np.arange(len(first))])
 
 
 def upscale_masks(logits: np.ndarray, rows: Axis, columns: Axis) -> sv.CompactMask:
@@ -87,14 +104,12 @@ def upscale_masks(logits: np.ndarray, rows: Axis, columns: Axis) -> sv.CompactMa
             [0, 0, 0],
             [0, 0, 0]]])
     """
-    size = len(rows.weights), len(columns.weights)
-    masks = [_packed(_crop(one, rows, columns), size) for one in logits]
+    size = len(rows), len(columns)
+    masks = []
+    for one in logits:  # packed before the next is made
+        crop, offset = _crop(one, rows, columns)
+        masks.append(compact_masks([crop], [offset], size))
     return sv.CompactMask.merge(masks) if masks else compact_masks([], [], size)
-
-
-def _packed(crop: tuple[np.ndarray, tuple[int, int]], size: Size) -> sv.CompactMask:
-    pixels, offset = crop
-    return compact_masks([pixels], [offset], size)
 
 
 def _crop(logits: np.ndarray, rows: Axis, columns: Axis) -> tuple[np.ndarray, tuple[int, int]]:
@@ -102,20 +117,22 @@ def _crop(logits: np.ndarray, rows: Axis, columns: Axis) -> tuple[np.ndarray, tu
     positive = logits > 0
     ys = rows.reached_by(np.flatnonzero(positive.any(axis=1)))
     xs = columns.reached_by(np.flatnonzero(positive.any(axis=0)))
-    crop = np.zeros((max(ys.stop - ys.start, 0), max(xs.stop - xs.start, 0)), bool)
+    crop = np.zeros((ys.stop - ys.start, xs.stop - xs.start), bool)
     for top in range(ys.start, ys.stop, TILE):
-        bottom = min(top + TILE, ys.stop)
-        up = slice(rows.start[top], rows.stop[bottom - 1])
+        down = slice(top, min(top + TILE, ys.stop))
         for left in range(xs.start, xs.stop, TILE):
-            right = min(left + TILE, xs.stop)
-            across = slice(columns.start[left], columns.stop[right - 1])
-            below = positive[up, across]
-            if not below.any():
+            across = slice(left, min(left + TILE, xs.stop))
+            below = rows.needs(down), columns.needs(across)
+            if not positive[below].any():
                 continue
-            tile = crop[top - ys.start : bottom - ys.start, left - xs.start : right - xs.start]
-            if below.all():
+            tile = crop[_shifted(down, ys.start), _shifted(across, xs.start)]
+            if positive[below].all():
                 tile[:] = True
                 continue
-            widened = logits[up, across] @ columns.weights[left:right, across].T
-            np.greater(rows.weights[top:bottom, up] @ widened, 0, out=tile)
+            widened = columns.interpolate(logits[below].T, across).T
+            np.greater(rows.interpolate(widened, down), 0, out=tile)
     return crop, (xs.start, ys.start)
+
+
+def _shifted(span: slice, by: int) -> slice:
+    return slice(span.start - by, span.stop - by)
