@@ -103,18 +103,20 @@ class Image:
             ImageNotFoundError: If there is no file at this path.
             ImageError: If no picture can be made of it.
         """
-        if isinstance(source, cls | PIL.Image.Image | bytes | bytearray | memoryview):
-            _refuse_bgr(bgr, source)
-        if isinstance(source, cls):
+        if isinstance(source, cls) and not bgr:
             return source
+        if hasattr(source, "__array__") and not isinstance(source, PIL.Image.Image):
+            return cls(_from_array(source, bgr, max_pixels))
+        if bgr:
+            raise ImageError(
+                f"bgr=True is for arrays and tensors, got {type(source).__name__}, which knows the "
+                f"order of its channels: leave it out"
+            )
         if isinstance(source, PIL.Image.Image):
             with _explained("this PIL image"):
                 return cls(_from_pil(source, max_pixels))
         if isinstance(source, bytes | bytearray | memoryview):
             return cls(_from_bytes(bytes(source), "these bytes", max_pixels))
-        if hasattr(source, "__array__"):
-            return cls(_from_array(source, bgr, max_pixels))
-        _refuse_bgr(bgr, source)
         if isinstance(source, str) and source.lower().startswith(("http://", "https://")):
             return cls(_from_bytes(_download(source), _short(source), max_pixels), source)
         if isinstance(source, str | os.PathLike):
@@ -398,14 +400,6 @@ def _check_limit(height: int, width: int, max_pixels: int | None) -> None:
         raise ImageError(
             f"expected at most {max_pixels:,} pixels, got {width:,} x {height:,} = "
             f"{height * width:,}: if you trust the picture, load it with a larger max_pixels"
-        )
-
-
-def _refuse_bgr(bgr: bool, source: object) -> None:
-    if bgr:
-        raise ImageError(
-            f"bgr=True is for arrays and tensors, got {type(source).__name__}, which knows the "
-            f"order of its channels: leave it out"
         )
 
 
