@@ -30,6 +30,10 @@ from transformers import (
     OwlViTForObjectDetection,
     OwlViTImageProcessor,
     OwlViTProcessor,
+    Sam3Config,
+    Sam3ImageProcessor,
+    Sam3Model,
+    Sam3Processor,
 )
 
 from grounding_sdk import Image
@@ -221,4 +225,51 @@ def save_omdet_turbo(directory: Path) -> Path:
     image_processor = DetrImageProcessor(size={"height": 64, "width": 64})
     processor = OmDetTurboProcessor(image_processor=image_processor, tokenizer=tokenizer)
     processor.save_pretrained(directory)
+    return directory
+
+
+def sam3_config(tokenizer: CLIPTokenizer) -> Sam3Config:
+    """SAM 3 with 4 x 4 patches, 8 queries and masks of 16 x 16."""
+    part = {"hidden_size": 32, "num_attention_heads": 4}
+    layers = {**part, "intermediate_size": 37, "num_layers": 2}
+    ends = {"bos_token_id": tokenizer.bos_token_id, "eos_token_id": tokenizer.eos_token_id}
+    return Sam3Config(
+        vision_config={
+            "backbone_config": {
+                **part,
+                "model_type": "sam3_vit_model",
+                "intermediate_size": 37,
+                "num_hidden_layers": 2,
+                "image_size": 56,
+                "pretrain_image_size": 28,
+                "patch_size": 14,
+                "window_size": 2,
+                "global_attn_indexes": [1],
+            },
+            "fpn_hidden_size": 32,
+            "backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]],
+        },
+        text_config={
+            **part,
+            **ends,
+            "model_type": "clip_text_model",
+            "intermediate_size": 37,
+            "num_hidden_layers": 2,
+            "vocab_size": len(tokenizer),
+            "max_position_embeddings": 32,
+            "projection_dim": 32,
+        },
+        geometry_encoder_config=layers,
+        detr_encoder_config=layers,
+        detr_decoder_config={**layers, "num_queries": 8},
+        mask_decoder_config=part,
+    )
+
+
+def save_sam3(directory: Path) -> Path:
+    """SAM 3 as an image model."""
+    tokenizer = clip_tokenizer(32)
+    seeded(Sam3Model, sam3_config(tokenizer), 1.0).save_pretrained(directory)
+    image_processor = Sam3ImageProcessor(size={"height": 56, "width": 56})
+    Sam3Processor(image_processor=image_processor, tokenizer=tokenizer).save_pretrained(directory)
     return directory

@@ -1,0 +1,107 @@
+"""SAM 3: from a phrase straight to the boxes and masks of all its instances.
+
+Source: Carion et al., "SAM 3: Segment Anything with Concepts" (2025). Each phrase is asked on its
+own, on image features that are computed once. Two phrases may therefore find the same object; which
+of the two stays is for the merge stage to say.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+import supervision as sv
+import torch
+from transformers import Sam3Model
+from transformers.modeling_outputs import BaseModelOutputWithPooling
+
+from grounding_sdk.detections import detections_from_scores
+from grounding_sdk.image import Image
+from grounding_sdk.models.detectors._common import Saved, keep_and_widen, load_saved
+from grounding_sdk.models.segmenters.upscale import resize_axis, upscale_masks
+from grounding_sdk.query import Query
+
+MODELS = {"sam3": Sam3Model, "sam3_video": Sam3Model}  # the published weights are the video model's
+MASK_THRESHOLD = 0.5  # of transformers' post-processing
+
+
+class Sam3Detector:
+    """SAM 3 through transformers; its detections have masks.
+
+    Attributes:
+        name: Under which it was loaded.
+        default_threshold: The confidence threshold of the original's `Sam3Processor`. Transformers'
+            post-processing has 0.3.
+    """
+
+    default_threshold = 0.5
+
+    def __init__(self, saved: Saved, name: str) -> None:
+        self.name = name
+        self._saved = saved
+        self._model = saved.model
+
+    @classmethod
+    def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
+        """Loads a directory written by save_pretrained; errors as those of `load_saved`."""
+        return cls(load_saved(path, MODELS, device), name)
+
+    @torch.inference_mode()
+    def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
+        """Detects each query's phrases in its image, as `Detector.detect` says, with masks.
+
+        A detection's row of phrase scores is 0 but for the phrase that found it.
+        """
+        texts = {text: self._encode(text) for query in queries for text in query.texts}
+        return [
+            self._detect(image, query, [texts[text] for text in query.texts])
+            for image, query in zip(images, queries, strict=True)
+        ]
+
+    def _encode(self, text: str) -> dict[str, Any]:
+        """Encodes a phrase; words past the text encoder's limit of 32 tokens are dropped."""
+        tokens = self._saved.tokenizer(
+            text,
+            padding="max_length",
+            truncation=True,
+            max_length=self._model.text_encoder.config.max_position_embeddings,
+            return_tensors="pt",
+        ).to(self._saved.device)
+        mask = tokens["attention_mask"]
+        features = self._model.get_text_features(tokens["input_ids"], mask).pooler_output
+        return {
+            "text_embeds": BaseModelOutputWithPooling(pooler_output=features),
+            "attention_mask": mask,
+        }
+
+    def _detect(self, image: Image, query: Query, texts: Sequence[dict[str, Any]]) -> sv.Detections:
+        vision = self._model.get_vision_features(self._saved.pixel_values([image.pixels]))
+        boxes, scores, masks = [], [], []
+        for phrase, text in enumerate(texts):
+            output = self._model(vision_embeds=vision, **text)
+            confidence = output.pred_logits[0].sigmoid() * output.presence_logits[0].sigmoid()
+            kept, wide = keep_and_widen(
+                confidence[:, None], [phrase], query, self.default_threshold
+            )
+            boxes.append(output.pred_boxes[0][kept].cpu().numpy())
+            scores.append(wide)
+            masks.append(self._masks(output.pred_masks[0][kept], image))
+        return detections_from_scores(
+            image.size,
+            query,
+            np.concatenate(boxes) * np.array([image.width, image.height] * 2, np.float32),
+            np.concatenate(scores),
+            self.default_threshold,
+            sv.CompactMask.merge(masks),
+        )
+
+    def _masks(self, logits: torch.Tensor, image: Image) -> sv.CompactMask:
+        """Upscales as post_process_instance_segmentation does: the sigmoid, not the logits."""
+        above = logits.sigmoid() - MASK_THRESHOLD  # above 0 where the mask is
+        height, width = above.shape[1:]
+        rows = resize_axis(height, (image.height, image.height))
+        return upscale_masks(
+            above.cpu().numpy(), rows, resize_axis(width, (image.width, image.width))
+        )
