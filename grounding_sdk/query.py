@@ -154,7 +154,7 @@ def check_threshold(value: float) -> float:
     >>> check_threshold(0.3)
     0.3
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= float(value) <= 1:
+    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
         raise QueryError(f"expected a threshold between 0 and 1, got {value!r}")
     return float(value)
 
@@ -185,6 +185,7 @@ def _given(label: object) -> str:
 def _clean(text: str, what: str) -> str:
     if not isinstance(text, str):
         raise QueryError(f"expected {what} as a string, got {type(text).__name__}: {text!r:.80}")
+    text = " ".join(text.split())
     if len(text) > MAX_PHRASE_CHARS:
         raise QueryError(
             f"{what} has {len(text):,} characters, at most {MAX_PHRASE_CHARS:,} are taken: "
@@ -193,8 +194,8 @@ def _clean(text: str, what: str) -> str:
     if not any(char.isalnum() for char in text):
         raise QueryError(f"expected {what} with at least one letter or digit, got {text!r:.80}")
     if not text.isprintable():
-        text = "".join(char if char.isprintable() or char.isspace() else " " for char in text)
-    return " ".join(text.split())
+        text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text
 
 
 QueryLike: TypeAlias = str | Phrase | Query | Mapping[str, str] | Iterable[str | Phrase]

@@ -1,0 +1,1 @@
+"""Models: the ports, what there is, where weights are, and the adapters."""

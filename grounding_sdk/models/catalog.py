@@ -107,7 +107,7 @@ ADAPTERS: Mapping[str, Mapping[str, str]] = MappingProxyType(
 )
 
 # The modules that an extra brings, to tell whether it is installed.
-EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType({"omdet": ("timm",)})
+EXTRAS: Mapping[str, tuple[str, ...]] = MappingProxyType({"timm": ("timm",)})
 
 _META_CDN = "https://dl.fbaipublicfiles.com/segment_anything/"
 _GATED = "gated: accept its licence on the hub and log in with `hf auth login` first"
@@ -180,7 +180,7 @@ MODELS: tuple[ModelInfo, ...] = (
         OMDET_TURBO,
         "omlab/omdet-turbo-swin-tiny-hf",
         "Apache-2.0",
-        extra="omdet",
+        extra="timm",
     ),
     ModelInfo(
         "sam3",
@@ -230,7 +230,7 @@ MODELS: tuple[ModelInfo, ...] = (
         "yonigozlan/EdgeTAM-hf",
         "Apache-2.0",
         56,
-        extra="omdet",
+        extra="timm",
         note="needs timm for its backbone",
     ),
     ModelInfo("sam3-tracker", SEGMENTER, HF_SAM, "facebook/sam3", "SAM License", 3440, note=_GATED),

@@ -124,7 +124,7 @@ def test_without_timm_the_error_says_what_to_install(directory, tmp_path, monkey
     }
     (copy / "config.json").write_text(json.dumps(config))
     monkeypatch.setitem(BACKENDS_MAPPING, "timm", (lambda: False, "{0} needs timm"))
-    with pytest.raises(MissingExtraError, match=r"pip install 'grounding_sdk\[omdet\]'"):
+    with pytest.raises(MissingExtraError, match=r"pip install 'grounding_sdk\[timm\]'"):
         OmDetTurboDetector.load(copy, name="x")
 
 

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import cv2
@@ -23,6 +24,8 @@ from grounding_sdk.errors import (
     MissingWeightsError,
 )
 from grounding_sdk.query import Query
+
+TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt")
 
 
 @dataclass(frozen=True)
@@ -99,12 +102,19 @@ def load_saved(path: Path, classes: Mapping[str, type], device: str) -> Saved:
             use_safetensors=safe,
             weights_only=True,
             output_loading_info=True,
+            ignore_mismatched_sizes=True,  # they are reported below
         )
-    if info["missing_keys"] or info.get("mismatched_keys"):
-        wrong = sorted(map(str, [*info["missing_keys"], *info.get("mismatched_keys", ())]))
+    wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
+    if wrong:  # transformers would go on with random numbers in their place
         raise CorruptWeightsError(
             f"the weights in {path} do not fit its config.json: {len(wrong)} tensors are missing "
             f"or have another shape, such as {wrong[0]}; download it again"
+        )
+    if not any((path / name).is_file() for name in TOKENIZER_FILES):
+        # Asked for it, transformers would make one that knows no word.
+        raise MissingWeightsError(
+            f"no tokenizer in {path}: expected one of {', '.join(TOKENIZER_FILES)}, as "
+            f"save_pretrained of the tokenizer or processor writes"
         )
     options = {"local_files_only": True, "trust_remote_code": False}
     with _quiet(), _explained(path, "the tokenizer"):
@@ -196,18 +206,22 @@ def _explained(path: Path, part: str = "the model") -> Iterator[None]:
         yield
     except ImportError as error:
         raise MissingExtraError(
-            f"{path} needs a package that is not installed: pip install 'grounding_sdk[omdet]' "
-            f"({' '.join(str(error).split())})"
+            f"{path} needs a package that is not installed: pip install 'grounding_sdk[timm]' "
+            f"({_one_line(error)})"
         ) from error
-    except SafetensorError as error:
+    except (SafetensorError, UnpicklingError, RuntimeError) as error:
         raise CorruptWeightsError(
-            f"the weights in {path} cannot be read ({error}): download them again"
+            f"the weights in {path} cannot be read ({_one_line(error)}): download them again"
         ) from error
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise MissingWeightsError(
             f"{part} in {path} cannot be loaded: expected the files that save_pretrained of "
-            f"model, tokenizer and image processor write ({' '.join(str(error).split())})"
+            f"model, tokenizer and image processor write ({_one_line(error)})"
         ) from error
+
+
+def _one_line(error: Exception) -> str:
+    return " ".join(str(error).split())
 
 
 @contextmanager
