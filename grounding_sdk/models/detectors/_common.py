@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import cv2
@@ -81,7 +80,7 @@ def load_saved(path: Path, classes: Mapping[str, type], device: str) -> Saved:
         device: Any torch device string.
 
     Raises:
-        ConfigError: If the directory holds another kind of model.
+        ConfigError: If the directory holds another kind of model, or there is no such device.
         MissingWeightsError: If a file that is needed is not there.
         CorruptWeightsError: If the weights do not fit the configuration or cannot be read.
         MissingExtraError: If the model needs a package that is not installed.
@@ -121,11 +120,14 @@ def load_saved(path: Path, classes: Mapping[str, type], device: str) -> Saved:
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
     with _quiet(), _explained(path, "the image processor"):
         image_processor = AutoImageProcessor.from_pretrained(path, **options)
+    try:
+        model.to(device)
+    except (RuntimeError, AssertionError) as error:
+        raise ConfigError(
+            f"the device {device!r} cannot be used ({_one_line(error)}): 'cpu' always can"
+        ) from error
     return Saved(
-        model.to(device).eval().requires_grad_(False),
-        image_processor,
-        tokenizer,
-        torch.device(device),
+        model.eval().requires_grad_(False), image_processor, tokenizer, torch.device(device)
     )
 
 
@@ -209,7 +211,7 @@ def _explained(path: Path, part: str = "the model") -> Iterator[None]:
             f"{path} needs a package that is not installed: pip install 'grounding_sdk[timm]' "
             f"({_one_line(error)})"
         ) from error
-    except (SafetensorError, UnpicklingError, RuntimeError) as error:
+    except (SafetensorError, RuntimeError) as error:
         raise CorruptWeightsError(
             f"the weights in {path} cannot be read ({_one_line(error)}): download them again"
         ) from error
