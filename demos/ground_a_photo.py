@@ -11,8 +11,7 @@ prompt = sys.argv[2] if len(sys.argv) > 2 else "cup . spoon"
 
 result = Grounder()(picture, prompt)
 
-for label, score, box in zip(
-    result.detections["class_name"], result.detections.confidence, result.detections.xyxy
-):
+found = result.detections
+for label, score, box in zip(found["class_name"], found.confidence, found.xyxy, strict=True):
     print(f"{label} {score:.2f} at {box.round().astype(int).tolist()}")
 print("written to", result.save("out/ground_a_photo.jpg"))

@@ -98,7 +98,7 @@ def with_columns(
     mask: sv.CompactMask | None = None,
     mask_score: np.ndarray | None = None,
 ) -> sv.Detections:
-    """Returns a copy of the detections with some columns replaced; None leaves a column as it is."""
+    """Returns a copy with some columns replaced; None leaves a column as it is."""
     data = dict(detections.data)
     if mask_score is not None:
         data["mask_score"] = np.asarray(mask_score, np.float32)
