@@ -65,7 +65,7 @@ def test_boxes_give_the_reference_masks(family, size):
     found = segmenter.decode(segmenter.encode([image])[0], **prompts)
     expected = [reference(image, prompt) for prompt in single_prompts(prompts)]
     assert_predicts(found, expected, several=False)
-    assert found.masks.shape == (3, *size)
+    assert found.masks.shape == (2, *size)
 
 
 @pytest.mark.parametrize("kind", PROMPT_KINDS)
@@ -77,7 +77,7 @@ def test_every_kind_of_prompt_gives_the_reference_masks(family, kind):
     expected = [reference(image, prompt) for prompt in single_prompts(prompts)]
     several = prompts.get("multimask", False)
     assert_predicts(found, expected, several)
-    assert found.logits.shape[:2] == (3, 3 if several else 1)
+    assert found.logits.shape[:2] == (2, 3 if several else 1)
     on = found.masks.to_dense().mean(axis=(1, 2))
     assert ((on > 0.02) & (on < 0.98)).any()  # masks with an edge, or nothing was compared
     assert np.abs(np.diff(found.logits, axis=0)).max() > 1e-2  # that depend on the prompt
