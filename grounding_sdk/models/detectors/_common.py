@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import cv2
@@ -211,6 +212,11 @@ def _explained(path: Path, part: str = "the model") -> Iterator[None]:
             f"{path} needs a package that is not installed: pip install 'grounding_sdk[timm]' "
             f"({_one_line(error)})"
         ) from error
+    except UnpicklingError:  # whose text advises how to run the code all the same
+        raise CorruptWeightsError(
+            f"the weights in {path} are a pickle with more in it than tensors, which is not read: "
+            f"get them as safetensors"
+        ) from None
     except (SafetensorError, RuntimeError) as error:
         raise CorruptWeightsError(
             f"the weights in {path} cannot be read ({_one_line(error)}): download them again"
