@@ -31,6 +31,8 @@ LARGEST_SCALE = 5
 class OwlDetector:
     """OWL-ViT or OWLv2 through transformers.
 
+    The objectness that OWLv2 also predicts is not used, as in transformers' post-processing.
+
     Attributes:
         name: Under which it was loaded.
         default_threshold: That of transformers' post-processing.
