@@ -1,0 +1,1 @@
+"""The embedded model: network, recipe, weights, and its adapters to the two ports."""

@@ -13,13 +13,14 @@ import argparse
 import shutil
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from grounding_sdk.models.mini.data import Files
-from grounding_sdk.models.mini.network import Conv, ImageEncoder, Mini, TextEncoder
+from grounding_sdk.models.mini.network import ImageEncoder, Mini, TextEncoder
 from grounding_sdk.models.mini.text import PhraseEncoder
 from grounding_sdk.models.mini.weights import (
     TEXT,
@@ -31,18 +32,19 @@ from grounding_sdk.models.mini.weights import (
 )
 
 
-def fold(conv: nn.Conv2d, norm: nn.BatchNorm2d, target: Conv) -> None:
+def fold(conv: Any, norm: Any, target: Any) -> None:
     """Copy a convolution and the batch norm after it into one convolution with bias."""
     scale = norm.weight / (norm.running_var + norm.eps).sqrt()
     target.conv.weight.data.copy_(conv.weight * scale[:, None, None, None])
     target.conv.bias.data.copy_(norm.bias - norm.running_mean * scale)
 
 
-def convert_image_encoder(net: nn.Module) -> ImageEncoder:
+def convert_image_encoder(net: Any) -> ImageEncoder:
     """Fold an EfficientNet-Lite2 of `efficientnet_lite_pytorch` into ours."""
     encoder = ImageEncoder()
     fold(net._conv_stem, net._bn0, encoder.stem)
-    ours = [block for stage in encoder.stages for block in stage]
+    stages: Any = encoder.stages
+    ours = [block for stage in stages for block in stage]
     for mine, theirs in zip(ours, net._blocks, strict=True):
         layers = list(mine.layers)
         if len(layers) == 3:
@@ -50,8 +52,9 @@ def convert_image_encoder(net: nn.Module) -> ImageEncoder:
         fold(theirs._depthwise_conv, theirs._bn1, layers[-2])
         fold(theirs._project_conv, theirs._bn2, layers[-1])
     fold(net._conv_head, net._bn1, encoder.top)
-    encoder.classifier.weight.data.copy_(net._fc.weight[:, :, None, None])
-    encoder.classifier.bias.data.copy_(net._fc.bias)
+    classifier: Any = encoder.classifier
+    classifier.weight.data.copy_(net._fc.weight[:, :, None, None])
+    classifier.bias.data.copy_(net._fc.bias)
     return encoder.eval().requires_grad_(False)
 
 
@@ -107,10 +110,11 @@ def initialise(model: Mini, classes: Tensor) -> None:
     meeting = (classes - mean) @ axes.T
     shortcut = meeting.T @ (rows - rows.mean(0))
     head.shortcut.weight.copy_(shortcut[:, :, None, None] / shortcut.norm(dim=1).mean())
-    nn.init.zeros_(head.shortcut.bias)
+    head.shortcut.bias = nn.Parameter(torch.zeros(width))
 
 
 def main() -> None:
+    """Convert from the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("out", type=Path)
     parser.add_argument("--names", required=True)

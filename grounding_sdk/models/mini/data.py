@@ -8,7 +8,6 @@ the names that the source labels everywhere ("federated" labels).
 
 from __future__ import annotations
 
-import io
 import json
 import zipfile
 from collections.abc import Sequence
@@ -92,9 +91,11 @@ class Files:
         self.zip = zipfile.ZipFile(self.path) if self.path.is_file() else None
 
     def read(self, name: str) -> bytes:
+        """Read one file."""
         return self.zip.read(name) if self.zip else (self.path / name).read_bytes()
 
     def names(self) -> list[str]:
+        """List all files, sorted."""
         if self.zip:
             return sorted(n for n in self.zip.namelist() if not n.endswith("/"))
         files = (p for p in self.path.rglob("*") if p.is_file())
@@ -192,7 +193,7 @@ class Pictures:
         self.sources, self.size = sources, size
         self.random = np.random.default_rng(seed)
         self.files = [Files(s.path) for s in sources]
-        read = [READERS[s.kind](f) for s, f in zip(sources, self.files)]
+        read = [READERS[s.kind](f) for s, f in zip(sources, self.files, strict=True)]
         self.photos = [photos for photos, _ in read]
         self.names = [names for _, names in read]
         weights = np.array([s.weight for s in sources], float)
@@ -347,7 +348,7 @@ class Pictures:
 def hide_behind(picture: Picture, cover: np.ndarray) -> None:
     """Take the covered part out of the picture's masks; drop objects that are mostly covered."""
     kept = []
-    for i, (box, mask) in enumerate(zip(picture.boxes, picture.masks)):
+    for i, (box, mask) in enumerate(zip(picture.boxes, picture.masks, strict=True)):
         x0, y0, x1, y1 = box.round().astype(int)
         before = mask.sum() if mask is not None else max((x1 - x0) * (y1 - y0), 1)
         if mask is not None:
@@ -361,6 +362,7 @@ def hide_behind(picture: Picture, cover: np.ndarray) -> None:
 
 
 def select(picture: Picture, kept: Sequence[int]) -> Picture:
+    """Keep some of the objects."""
     picture.names = [picture.names[i] for i in kept]
     picture.masks = [picture.masks[i] for i in kept]
     picture.weak = [picture.weak[i] for i in kept]
@@ -386,7 +388,11 @@ def keep_visible(picture: Picture) -> Picture:
 
 
 def placement(
-    height: int, width: int, scale_x: float, scale_y: float, side: int,
+    height: int,
+    width: int,
+    scale_x: float,
+    scale_y: float,
+    side: int,
     random: np.random.Generator,
 ) -> np.ndarray:
     """A 2x3 matrix that scales, perhaps mirrors, and shifts a photo into a square at random."""
@@ -445,11 +451,3 @@ def recolour(pixels: np.ndarray, random: np.random.Generator) -> np.ndarray:
     mean = x.mean()
     x = (x - mean) * random.uniform(0.7, 1.3) + mean
     return x.clip(0, 255).astype(np.uint8)
-
-
-def encode_png(pixels: np.ndarray) -> bytes:
-    """RGB pixels as PNG bytes (for looking at training pictures)."""
-    buffer = io.BytesIO()
-    ok, data = cv2.imencode(".png", np.ascontiguousarray(pixels[..., ::-1]))
-    buffer.write(data.tobytes() if ok else b"")
-    return buffer.getvalue()

@@ -14,6 +14,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,13 +30,16 @@ from grounding_sdk.query import Query
 Row = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (N, 4), scores (N,), names (N,)
 
 
-def detect_all(detector: MiniDetector, files: Files, photos: list[Photo], query: Query) -> list[Row]:
+def detect_all(
+    detector: MiniDetector, files: Files, photos: list[Photo], query: Query
+) -> list[Row]:
     """Everything found in each photo, down to a score of 0.01."""
     rows = []
     for photo in photos:
         image = Image.load(files.read(photo.file))
         found = detector.detect([image], [query.with_threshold(0.01)])[0]
-        rows.append((found.xyxy, found.confidence, found["class_name"]))
+        names = np.asarray(found.data["class_name"])
+        rows.append((found.xyxy, np.asarray(found.confidence), names))
     return rows
 
 
@@ -43,20 +47,30 @@ def coco_ap(
     photos: list[Photo], rows: list[Row], names: list[str], chosen: np.ndarray, agnostic: bool
 ) -> np.ndarray:
     """The 12 figures of COCOeval on the chosen photos (with repeats)."""
-    annotations, results = [], []
+    annotations: list[dict[str, Any]] = []
+    results: list[dict[str, Any]] = []
     for n, i in enumerate(chosen):
         for a in photos[i].annotations:
             x0, y0, x1, y1 = a.box
-            annotations.append({
-                "id": len(annotations) + 1, "image_id": n + 1, "iscrowd": 0,
-                "category_id": names.index(a.name) + 1,
-                "bbox": [x0, y0, x1 - x0, y1 - y0], "area": (x1 - x0) * (y1 - y0) * 0.7,
-            })
-        for (x0, y0, x1, y1), score, name in zip(*rows[i]):
-            results.append({
-                "image_id": n + 1, "category_id": names.index(name) + 1, "score": float(score),
-                "bbox": [float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
-            })
+            annotations.append(
+                {
+                    "id": len(annotations) + 1,
+                    "image_id": n + 1,
+                    "iscrowd": 0,
+                    "category_id": names.index(a.name) + 1,
+                    "bbox": [x0, y0, x1 - x0, y1 - y0],
+                    "area": (x1 - x0) * (y1 - y0) * 0.7,
+                }
+            )
+        for (x0, y0, x1, y1), score, name in zip(*rows[i], strict=True):
+            results.append(
+                {
+                    "image_id": n + 1,
+                    "category_id": names.index(name) + 1,
+                    "score": float(score),
+                    "bbox": [float(x0), float(y0), float(x1 - x0), float(y1 - y0)],
+                }
+            )
     with contextlib.redirect_stdout(io.StringIO()):
         truth = COCO()
         truth.dataset = {
@@ -74,6 +88,12 @@ def coco_ap(
         evaluation.accumulate()
         evaluation.summarize()
     return np.asarray(evaluation.stats)
+
+
+def _ap50(
+    photos: list[Photo], rows: list[Row], names: list[str], agnostic: bool, chosen: np.ndarray
+) -> float:
+    return float(coco_ap(photos, rows, names, chosen, agnostic)[1])
 
 
 def interval(
@@ -122,13 +142,18 @@ def best_f1(photos: list[Photo], rows: list[Row]) -> dict[str, float]:
     """The threshold at which F1 over all photos is best."""
     best = {"f1": -1.0}
     for threshold in np.arange(0.05, 0.8, 0.01):
-        counts = np.array([hits_at(p, r, threshold) for p, r in zip(photos, rows)]).sum(0)
+        counts = np.array(
+            [hits_at(p, r, threshold) for p, r in zip(photos, rows, strict=True)]
+        ).sum(0)
         hits, found, there = counts.tolist()
         f1 = 2 * hits / max(found + there, 1)
         if f1 > best["f1"]:
             best = {
-                "f1": f1, "threshold": float(threshold), "precision": hits / max(found, 1),
-                "recall": hits / max(there, 1), "boxes_per_photo": found / len(photos),
+                "f1": f1,
+                "threshold": float(threshold),
+                "precision": hits / max(found, 1),
+                "recall": hits / max(there, 1),
+                "boxes_per_photo": found / len(photos),
             }
     return best
 
@@ -141,7 +166,9 @@ def mask_ious(
     for photo in photos:
         image = Image.load(files.read(photo.file))
         height, width = image.size
-        chosen = [a for a in photo.annotations if a.segmentation and _part(a, height, width) > least]
+        chosen = [
+            a for a in photo.annotations if a.segmentation and _part(a, height, width) > least
+        ]
         if not chosen:
             continue
         boxes = np.array([a.box for a in chosen])
@@ -159,8 +186,12 @@ def _part(a: Annotation, height: int, width: int) -> float:
 
 
 def evaluate(
-    weights: str | Path, dataset: str | Path, photos_at_most: int | None = None,
-    rounds: int = 200, boxes: bool = True, masks: bool = True,
+    weights: str | Path,
+    dataset: str | Path,
+    photos_at_most: int | None = None,
+    rounds: int = 200,
+    boxes: bool = True,
+    masks: bool = True,
 ) -> dict[str, Any]:
     """All figures of the model on a set."""
     files = Files(dataset)
@@ -175,11 +206,10 @@ def evaluate(
         report["seconds_per_photo"] = (time.perf_counter() - began) / n
         for label, agnostic in (("", False), ("agnostic_", True)):
             whole = coco_ap(photos, rows, names, np.arange(n), agnostic)
-            figure = interval(
-                lambda c, a=agnostic: coco_ap(photos, rows, names, c, a)[1], n, rounds  # type: ignore[misc]
-            )
+            ap50 = partial(_ap50, photos, rows, names, agnostic)
+            figure = interval(ap50, n, rounds)
             report |= {f"{label}AP": whole[0], f"{label}AP50": figure, f"{label}AR100": whole[8]}
-        right = np.array([top_right(p, r) for p, r in zip(photos, rows)])
+        right = np.array([top_right(p, r) for p, r in zip(photos, rows, strict=True)])
         report["top1"] = interval(lambda c: float(right[c].mean()), n, 1000)
         report["top1_right"] = int(right.sum())
         report["best_f1"] = best_f1(photos, rows)
@@ -191,6 +221,7 @@ def evaluate(
 
 
 def main() -> None:
+    """Evaluate from the command line."""
     parser = argparse.ArgumentParser(description="Figures of the embedded model on a set.")
     parser.add_argument("weights", type=Path)
     parser.add_argument("dataset", type=Path)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
+from torch.nn import functional
 
 TOP_K = 10  # positions for an object
 
@@ -37,7 +37,8 @@ def assign(
     Args:
         scores: (P, G) score of each position for each object's name, in 0..1.
         iou: (P, G) of predicted boxes and objects.
-        centres, strides: (P, 2), (P,) of the positions.
+        centres: (P, 2) of the positions.
+        strides: (P,) of the positions.
         boxes: (G, 4).
         weak: (G,) bool.
 
@@ -66,15 +67,20 @@ def assign(
 
 
 def detection_loss(
-    outputs: tuple[Tensor, Tensor, Tensor], centres: Tensor, strides: Tensor,
-    truths: list[tuple[Tensor, Tensor, Tensor]], negatives: Tensor, alike: Tensor,
+    outputs: tuple[Tensor, Tensor, Tensor],
+    centres: Tensor,
+    strides: Tensor,
+    truths: list[tuple[Tensor, Tensor, Tensor]],
+    negatives: Tensor,
+    alike: Tensor,
     exhaustive: Tensor,
 ) -> tuple[Tensor, dict[str, float]]:
     """Quality-weighted BCE over names, GIoU over boxes, BCE over objectness.
 
     Args:
         outputs: Name logits (B, P, K), boxes (B, P, 4), objectness logits (B, P).
-        centres, strides: Of the positions.
+        centres: (P, 2) of the positions.
+        strides: (P,) of the positions.
         truths: For each picture boxes (G, 4), columns (G,) int64 in 0..K-1, weak (G,) bool.
         negatives: (B, K) bool: names whose absence the picture's source vouches for.
         alike: (K, K) bool: names too near in meaning to be told apart.
@@ -98,7 +104,7 @@ def detection_loss(
                 score[i][:, columns], iou, centres, strides, truth, weak
             )
             if weak.any():  # inside a weak box nothing is known to be background
-                within = ((centres[:, None] > truth[:, :2]) & (centres[:, None] < truth[:, 2:]))
+                within = (centres[:, None] > truth[:, :2]) & (centres[:, None] < truth[:, 2:])
                 for g in weak.nonzero()[:, 0]:
                     weights[i][within.all(-1)[:, g], columns[g]] = 0.0
         targets[i, positive, columns[owner]] = target
@@ -111,10 +117,10 @@ def detection_loss(
         box_loss = box_loss + ((1 - giou) * target[strong]).sum()
         total += float(target.sum())
     name_loss = (
-        F.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights
+        functional.binary_cross_entropy_with_logits(logits, targets, reduction="none") * weights
     ).sum()
     object_loss = (
-        F.binary_cross_entropy_with_logits(objects, object_targets, reduction="none")
+        functional.binary_cross_entropy_with_logits(objects, object_targets, reduction="none")
         * object_weights
     ).sum()
     total = max(total, 1.0)
@@ -135,7 +141,7 @@ def mask_loss(
         outside: (N,) cells of the object that lie outside of the window.
     """
     truth = targets[:, None].expand_as(logits)
-    bce = F.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((2, 3))
+    bce = functional.binary_cross_entropy_with_logits(logits, truth, reduction="none").mean((2, 3))
     p = logits.sigmoid()
     dice = 1 - (2 * (p * truth).sum((2, 3)) + 1) / ((p + truth).sum((2, 3)) + 1)
     each = bce * 2.0 + dice
@@ -147,4 +153,8 @@ def mask_loss(
     quality_loss = ((quality.sigmoid() - iou) ** 2).mean()
     loss = best + 0.1 * each.mean() + quality_loss
     chosen = iou.gather(1, quality.argmax(1, keepdim=True)).mean()
-    return loss, {"best": float(best.detach()), "iou": float(chosen), "top": float(iou.amax(1).mean())}
+    return loss, {
+        "best": float(best.detach()),
+        "iou": float(chosen),
+        "top": float(iou.amax(1).mean()),
+    }

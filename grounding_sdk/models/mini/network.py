@@ -12,8 +12,8 @@ encoder are folded into its convolutions when the published weights are converte
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn import functional
 
 PIXEL_MEAN, PIXEL_SCALE = 127.0, 128.0  # how EfficientNet-Lite was trained: (pixel - 127) / 128
 STRIDES = (8, 16, 32, 64)  # of the detector's pyramid
@@ -41,8 +41,14 @@ class Conv(nn.Module):
     """Convolution with bias and the padding that Lite2 was trained with, then ReLU6 if asked."""
 
     def __init__(
-        self, inputs: int, outputs: int, kernel: int, stride: int = 1, groups: int = 1,
-        *, active: bool = True,
+        self,
+        inputs: int,
+        outputs: int,
+        kernel: int,
+        stride: int = 1,
+        groups: int = 1,
+        *,
+        active: bool = True,
     ) -> None:
         super().__init__()
         # TensorFlow's "SAME" at the training size pads a 3x3 stride-2 window on an even side
@@ -53,8 +59,9 @@ class Conv(nn.Module):
         self.active = active
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.conv(F.pad(x, (0, 1, 0, 1)) if self.lopsided else x)
-        return F.relu6(x, inplace=not torch.is_grad_enabled()) if self.active else x
+        """Convolve and activate."""
+        x = self.conv(functional.pad(x, (0, 1, 0, 1)) if self.lopsided else x)
+        return functional.relu6(x, inplace=not torch.is_grad_enabled()) if self.active else x
 
 
 class InvertedResidual(nn.Module):
@@ -70,6 +77,7 @@ class InvertedResidual(nn.Module):
         self.residual = stride == 1 and inputs == outputs
 
     def forward(self, x: Tensor) -> Tensor:
+        """Filter (B, C, H, W)."""
         return x + self.layers(x) if self.residual else self.layers(x)
 
 
@@ -124,18 +132,23 @@ class TextLayer(nn.Module):
         self.norm2 = nn.LayerNorm(dim, eps=1e-12)
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Mix (N, L, D) tokens; `mask` (N, 1, 1, L) is true at real ones."""
         batch, length, dim = x.shape
         q, k, v = self.qkv(x).view(batch, length, 3, self.heads, -1).permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(q, k, v, attn_mask=mask)
+        mixed = functional.scaled_dot_product_attention(q, k, v, attn_mask=mask)
         x = self.norm1(x + self.out(mixed.transpose(1, 2).reshape(batch, length, dim)))
-        return self.norm2(x + self.down(F.gelu(self.up(x))))
+        return self.norm2(x + self.down(functional.gelu(self.up(x))))
 
 
 class TextEncoder(nn.Module):
     """MiniLM-L6 (Wang et al. 2020), a six-layer BERT; a sentence is the mean of its tokens."""
 
     def __init__(
-        self, vocabulary: int = 30522, dim: int = TEXT_DIM, layers: int = 6, heads: int = 12,
+        self,
+        vocabulary: int = 30522,
+        dim: int = TEXT_DIM,
+        layers: int = 6,
+        heads: int = 12,
         positions: int = 512,
     ) -> None:
         super().__init__()
@@ -150,7 +163,7 @@ class TextEncoder(nn.Module):
         for layer in self.layers:
             x = layer(x, mask[:, None, None, :])
         real = mask[..., None].to(x.dtype)
-        return F.normalize((x * real).sum(1) / real.sum(1), dim=-1)
+        return functional.normalize((x * real).sum(1) / real.sum(1), dim=-1)
 
 
 # --- region-text detector --------------------------------------------------------------------
@@ -162,7 +175,7 @@ def top_down(lateral: list[Tensor]) -> list[Tensor]:
     """Add each coarser map, upsampled, to the next finer one (fine to coarse order kept)."""
     maps = [lateral[-1]]
     for x in reversed(lateral[:-1]):
-        maps.insert(0, x + F.interpolate(maps[0], size=x.shape[-2:], mode="nearest"))
+        maps.insert(0, x + functional.interpolate(maps[0], size=x.shape[-2:], mode="nearest"))
     return maps
 
 
@@ -186,20 +199,21 @@ class PhraseAdapter(nn.Module):
     the phrase: "tram" is near a class, "person" is not.
     """
 
+    class_names: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.linear = nn.Linear(TEXT_DIM, WIDTH)
-        self.residual = nn.Sequential(
-            nn.Linear(TEXT_DIM, 512), nn.ReLU(), nn.Dropout(0.1), nn.Linear(512, WIDTH)
-        )
-        nn.init.zeros_(self.residual[-1].weight)
-        nn.init.zeros_(self.residual[-1].bias)
+        last = nn.Linear(512, WIDTH)
+        nn.init.zeros_(last.weight)
+        nn.init.zeros_(last.bias)
+        self.residual = nn.Sequential(nn.Linear(TEXT_DIM, 512), nn.ReLU(), nn.Dropout(0.1), last)
         self.register_buffer("class_names", torch.zeros(IMAGENET_CLASSES, TEXT_DIM))
         self.gate = nn.Parameter(torch.tensor([6.0, -3.0]))
 
     def forward(self, phrases: Tensor) -> tuple[Tensor, Tensor]:
         """Map (K, 384) unit vectors to (K, 128) unit vectors and (K, 1000) gated class weights."""
-        vectors = F.normalize(self.linear(phrases) + self.residual(phrases), dim=-1)
+        vectors = functional.normalize(self.linear(phrases) + self.residual(phrases), dim=-1)
         similarity = phrases @ self.class_names.T
         known = torch.sigmoid(self.gate[0] * similarity.amax(-1, keepdim=True) + self.gate[1])
         return vectors, known * torch.softmax(similarity / 0.04, dim=-1)
@@ -224,8 +238,8 @@ class RegionTextHead(nn.Module):
         self.shortcut = nn.Conv2d(TOP_CHANNELS, WIDTH, 1)
         self.distances = nn.Conv2d(WIDTH, 4, 1)
         self.objectness = nn.Conv2d(WIDTH, 1, 1)
-        nn.init.constant_(self.distances.bias, 1.5)
-        nn.init.constant_(self.objectness.bias, -3.0)
+        self.distances.bias = nn.Parameter(torch.full((4,), 1.5))
+        self.objectness.bias = nn.Parameter(torch.full((1,), -3.0))
         self.phrases = PhraseAdapter()
         self.log_scale = nn.Parameter(torch.tensor(2.3))
         self.bias = nn.Parameter(torch.tensor(-5.0))
@@ -256,33 +270,36 @@ class RegionTextHead(nn.Module):
             x = self.tower(x)
             boxed = self.box_tower(x)
             region = self.embed(self.name_tower(x)) + resample(shortcut, x)
-            region = F.normalize(region, dim=1).flatten(2).transpose(1, 2)
+            region = functional.normalize(region, dim=1).flatten(2).transpose(1, 2)
             logits = self.log_scale.exp() * region @ vectors.T + self.bias
             logits = logits + resample(evidence, x).flatten(2).transpose(1, 2)
-            sides = F.softplus(self.distances(boxed) * self.level_scale[level]) * STRIDES[level]
+            sides = (
+                functional.softplus(self.distances(boxed) * self.level_scale[level])
+                * STRIDES[level]
+            )
             outputs.append(
                 (logits, sides.flatten(2).transpose(1, 2), self.objectness(boxed).flatten(1))
             )
-        names, sides, objects = zip(*outputs)
-        return torch.cat(names, 1), torch.cat(sides, 1), torch.cat(objects, 1)
+        names, sides, objects = (torch.cat(parts, 1) for parts in zip(*outputs, strict=True))
+        return names, sides, objects
 
     def pyramid(self, features: list[Tensor]) -> list[Tensor]:
         """Mix the features down and up again: four maps of 128 channels, strides 8 to 64."""
-        maps = top_down([conv(x) for conv, x in zip(self.lateral, features[1:])])
-        maps = [layer(x) for layer, x in zip(self.fine, maps)]
+        maps = top_down([conv(x) for conv, x in zip(self.lateral, features[1:], strict=True)])
+        maps = [layer(x) for layer, x in zip(self.fine, maps, strict=True)]
         for i in (1, 2):
             maps[i] = maps[i] + resample(maps[i - 1], maps[i])
-        return [*maps, F.max_pool2d(self.coarse(maps[2]), 2, ceil_mode=True)]
+        return [*maps, functional.max_pool2d(self.coarse(maps[2]), 2, ceil_mode=True)]
 
 
 def resample(x: Tensor, like: Tensor) -> Tensor:
     """Bring `x` to the grid of `like`: average when shrinking, bilinear when growing."""
-    size = like.shape[-2:]
+    size = (like.shape[-2], like.shape[-1])
     if x.shape[-2:] == size:
         return x
     if x.shape[-2] > size[0]:
-        return F.adaptive_avg_pool2d(x, size)
-    return F.interpolate(x, size=size, mode="bilinear", align_corners=False)
+        return functional.adaptive_avg_pool2d(x, size)
+    return functional.interpolate(x, size=size, mode="bilinear", align_corners=False)
 
 
 def positions(height: int, width: int) -> tuple[Tensor, Tensor]:
@@ -325,7 +342,8 @@ class Residual(nn.Module):
         self.norm = nn.GroupNorm(8, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        return x + F.relu(self.norm(self.conv(x)))
+        """Refine (N, C, h, w)."""
+        return x + functional.relu(self.norm(self.conv(x)))
 
 
 class MaskHead(nn.Module):
@@ -340,13 +358,15 @@ class MaskHead(nn.Module):
         self.rise = nn.Conv2d(width, 32, 1)
         self.detail = nn.Conv2d(channels, 32, 1)
         self.sharpen = nn.Sequential(
-            nn.Conv2d(32, 32, 3, padding=1, bias=False), nn.GroupNorm(8, 32), nn.ReLU(),
+            nn.Conv2d(32, 32, 3, padding=1, bias=False),
+            nn.GroupNorm(8, 32),
+            nn.ReLU(),
             nn.Conv2d(32, MASKS, 1),
         )
 
     def embed(self, features: list[Tensor]) -> Tensor:
         """Join the encoder's features into one map (B, 64, H/4, W/4), once an image."""
-        lateral = [conv(x) for conv, x in zip(self.lateral, features)]
+        lateral = [conv(x) for conv, x in zip(self.lateral, features, strict=True)]
         return sum((resample(x, lateral[0]) for x in lateral[1:]), lateral[0])
 
     def forward(
@@ -364,11 +384,13 @@ class MaskHead(nn.Module):
             Mask logits (N, 3, 56, 56) and predicted IoU logits (N, 3).
         """
         fine = sample_windows(embedding, owner, windows, WINDOW)
-        x = self.enter(torch.cat([F.avg_pool2d(fine, 2), planes], 1))
+        x = self.enter(torch.cat([functional.avg_pool2d(fine, 2), planes], 1))
         x = self.trunk(x)
         quality = self.quality(x.mean((2, 3)))
-        x = F.interpolate(self.rise(x), scale_factor=2, mode="bilinear", align_corners=False)
-        return self.sharpen(F.relu(x + self.detail(fine))), quality
+        x = functional.interpolate(
+            self.rise(x), scale_factor=2, mode="bilinear", align_corners=False
+        )
+        return self.sharpen(functional.relu(x + self.detail(fine))), quality
 
 
 def sample_windows(maps: Tensor, owner: Tensor, windows: Tensor, cells: int) -> Tensor:
@@ -379,11 +401,13 @@ def sample_windows(maps: Tensor, owner: Tensor, windows: Tensor, cells: int) -> 
     steps = (torch.arange(cells, device=maps.device) + 0.5) / cells
     x = unit[:, 0:1] + (unit[:, 2:3] - unit[:, 0:1]) * steps
     y = unit[:, 1:2] + (unit[:, 3:4] - unit[:, 1:2]) * steps
-    grid = torch.stack([x[:, None, :].expand(-1, cells, -1), y[:, :, None].expand(-1, -1, cells)], -1)
+    grid = torch.stack(
+        [x[:, None, :].expand(-1, cells, -1), y[:, :, None].expand(-1, -1, cells)], -1
+    )
     out = []
     for i in range(len(maps)):
         mine = grid[owner == i]
-        rows = F.grid_sample(
+        rows = functional.grid_sample(
             maps[i : i + 1], mine.reshape(1, -1, cells, 2), align_corners=False
         )
         out.append(rows[0].unflatten(1, (len(mine), cells)).transpose(0, 1))
@@ -392,7 +416,9 @@ def sample_windows(maps: Tensor, owner: Tensor, windows: Tensor, cells: int) -> 
 
 
 def prompt_planes(
-    windows: Tensor, boxes: Tensor | None = None, points: Tensor | None = None,
+    windows: Tensor,
+    boxes: Tensor | None = None,
+    points: Tensor | None = None,
     labels: Tensor | None = None,
 ) -> Tensor:
     """Draw prompts into windows of 28x28 cells.

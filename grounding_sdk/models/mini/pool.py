@@ -8,6 +8,7 @@ arrays of fixed shapes, so that processes share it and the disk may back it.
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -31,7 +32,7 @@ class FeaturePool:
         self.directory.mkdir(parents=True, exist_ok=True)
         self.features = [
             self._array(f"features{s}", (size // s, size // s, c), np.float16)
-            for c, s in zip(FEATURE_CHANNELS, (4, 8, 16, 32))
+            for c, s in zip(FEATURE_CHANNELS, (4, 8, 16, 32), strict=True)
         ]
         self.boxes = self._array("boxes", (OBJECTS, 4), np.float32)
         self.names = self._array("names", (OBJECTS,), np.int32)  # plus one; 0 is "no object"
@@ -40,19 +41,22 @@ class FeaturePool:
         self.mask_boxes = self._array("mask_boxes", (MASKS, 4), np.float32)
         self.info = self._array("info", (3,), np.int32)  # ready, source, number of masks
 
-    def _array(self, name: str, shape: tuple[int, ...], dtype: type) -> np.memmap:
+    def _array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.memmap:
         path = self.directory / f"{name}.bin"
         full = (self.slots, *shape)
-        mode = "r+" if path.exists() else "w+"
-        return np.memmap(path, dtype, mode, shape=full)
+        return np.memmap(path, dtype, "r+" if path.exists() else "w+", shape=full)
 
     def write(
-        self, slot: int, picture: Picture, features: list[Tensor], name_ids: dict[str, int],
+        self,
+        slot: int,
+        picture: Picture,
+        features: list[Tensor],
+        name_ids: dict[str, int],
         random: np.random.Generator,
     ) -> None:
         """Put an encoded picture in a slot."""
         self.info[slot, 0] = 0
-        for array, x in zip(self.features, features):
+        for array, x in zip(self.features, features, strict=True):
             array[slot] = x[0].permute(1, 2, 0).half().numpy()
         named = [i for i, name in enumerate(picture.names) if name][:OBJECTS]
         self.names[slot] = 0
@@ -93,6 +97,10 @@ def cut_window(mask: np.ndarray, window: np.ndarray, cells: int) -> np.ndarray:
     x = (window[0] + (window[2] - window[0]) * steps - 0.5).astype(np.float32)
     y = (window[1] + (window[3] - window[1]) * steps - 0.5).astype(np.float32)
     return cv2.remap(
-        mask * np.uint8(255), np.tile(x, (cells, 1)), np.tile(y[:, None], (1, cells)),
-        cv2.INTER_LINEAR, borderMode=cv2.BORDER_CONSTANT, borderValue=0,
+        mask * np.uint8(255),
+        np.tile(x, (cells, 1)),
+        np.tile(y[:, None], (1, cells)),
+        cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_CONSTANT,
+        borderValue=0,
     )

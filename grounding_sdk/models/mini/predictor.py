@@ -6,6 +6,7 @@ detecting and then segmenting a photo encodes it once.
 
 from __future__ import annotations
 
+import math
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,10 +17,10 @@ from threading import Lock
 import numpy as np
 import supervision as sv
 import torch
-import torch.nn.functional as F
 from numpy.typing import ArrayLike
 from PIL import Image as PILImage
 from torch import Tensor
+from torch.nn import functional
 from torchvision.ops import batched_nms, nms
 
 from grounding_sdk.detections import compact_masks, detections_from_scores
@@ -44,7 +45,6 @@ from grounding_sdk.models.mini.weights import (
 )
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
-from grounding_sdk.models.segmenters.upscale import Axis, upscale_masks
 from grounding_sdk.query import Query
 
 GREY = 114.0  # padding, as in training
@@ -55,6 +55,7 @@ SAME_PHRASE_IOU, ANY_PHRASE_IOU = 0.6, 0.85  # overlap at which the weaker box g
 LOGITS_SIDE = 128  # of the returned logits, stretched over the image
 NOWHERE = -10.0  # logit outside of a mask's window
 WINDOWS_AT_ONCE = 32
+STRIP = 256  # rows of a mask interpolated at a time
 POINT_WINDOWS = (1.0, 0.45, 0.2)  # sides tried around points, in parts of the longer side
 
 
@@ -120,7 +121,7 @@ class Engine:
             )
         )
         x = torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None].float()
-        x = F.pad(x, (0, -size[1] % 32, 0, -size[0] % 32), value=GREY)
+        x = functional.pad(x, (0, -size[1] % 32, 0, -size[0] % 32), value=GREY)
         features = self.model.encoder(x.contiguous(memory_format=torch.channels_last))
         return Encoding(image.size, size, tuple(features), self.model.masker.embed(features))
 
@@ -260,20 +261,23 @@ class MiniSegmenter:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Look in windows of several sizes, then again in the boxes of what was found there."""
         candidates = [_point_windows(embedding, task, part) for part in POINT_WINDOWS]
-        rough, scores = zip(*(self._run(embedding, w, task) for w in candidates))
+        rough, scores = zip(*(self._run(embedding, w, task) for w in candidates), strict=True)
         best = [s.argmax(1) for s in scores]  # the best alternative in each window
         rows = np.arange(len(task))
-        found = np.stack([
-            _logit_boxes(logits[rows, b], windows)
-            for logits, b, windows in zip(rough, best, candidates)
-        ], 1)  # (N, 3, 4)
-        promise = np.stack([s[rows, b] for s, b in zip(scores, best)], 1)
+        found = np.stack(
+            [
+                _logit_boxes(logits[rows, b], windows)
+                for logits, b, windows in zip(rough, best, candidates, strict=True)
+            ],
+            1,
+        )  # (N, 3, 4)
+        promise = np.stack([s[rows, b] for s, b in zip(scores, best, strict=True)], 1)
         order = np.argsort(-promise, axis=1, kind="stable")[:, : MASKS if multimask else 1]
         results = []
         for column in order.T:
             boxes = found[rows, column]
             results.append(self._from_boxes(embedding, task.with_boxes(boxes), 1))
-        windows, logits, finals = (np.concatenate(parts, 1) for parts in zip(*results))
+        windows, logits, finals = (np.concatenate(parts, 1) for parts in zip(*results, strict=True))
         order = np.argsort(-finals, axis=1, kind="stable")
         rows = rows[:, None]
         return windows[rows, order], logits[rows, order], finals[rows, order]
@@ -297,7 +301,7 @@ class MiniSegmenter:
             owner = torch.zeros(len(where), dtype=torch.long, device=device)
             logits, quality = self.engine.model.masker(embedding.embedding, owner, where, planes)
             outputs.append((logits.float().cpu().numpy(), quality.sigmoid().float().cpu().numpy()))
-        logits, scores = (np.concatenate(x) for x in zip(*outputs))
+        logits, scores = (np.concatenate(x) for x in zip(*outputs, strict=True))
         return logits, scores
 
 
@@ -351,7 +355,7 @@ def _point_windows(embedding: Encoding, task: _Task, part: float) -> np.ndarray:
     if points is None or labels is None:
         return windows
     height, width = embedding.encoded_size
-    for i, (xy, label) in enumerate(zip(points, labels)):
+    for i, (xy, label) in enumerate(zip(points, labels, strict=True)):
         inside = xy[label == 1]
         centre = inside.mean(0) if len(inside) else np.array([width, height]) / 2
         reach = np.abs(xy[label >= 0] - centre).max(initial=0.0)
@@ -363,7 +367,7 @@ def _point_windows(embedding: Encoding, task: _Task, part: float) -> np.ndarray:
 def _logit_boxes(logits: np.ndarray, windows: np.ndarray) -> np.ndarray:
     """The boxes of what is positive in logits (N, h, w) that fill windows (N, 4)."""
     boxes = windows.astype(float).copy()
-    for i, (logit, window) in enumerate(zip(logits, windows)):
+    for i, (logit, window) in enumerate(zip(logits, windows, strict=True)):
         ys, xs = np.flatnonzero((logit > 0).any(1)), np.flatnonzero((logit > 0).any(0))
         if len(ys):
             cell = (window[2:] - window[:2]) / np.array(logit.shape[::-1])
@@ -382,7 +386,7 @@ def _look(masks: np.ndarray, windows: np.ndarray, embedding: Encoding) -> Tensor
     y = unit[:, 1:2] + (unit[:, 3:4] - unit[:, 1:2]) * steps
     x, y = x[:, None, :].expand(-1, cells, -1), y[:, :, None].expand(-1, -1, cells)
     probability = torch.from_numpy(masks).float().sigmoid()[:, None]
-    return F.grid_sample(probability, torch.stack([x, y], -1), align_corners=False)[:, 0]
+    return functional.grid_sample(probability, torch.stack([x, y], -1), align_corners=False)[:, 0]
 
 
 def _to_image(
@@ -393,42 +397,50 @@ def _to_image(
     side = LOGITS_SIDE
     windows = (windows / np.tile(embedding.scale, 2)).reshape(-1, 4)
     flat = logits.reshape(-1, WINDOW, WINDOW)
-    masks, whole = [], np.full((len(flat), side, side), NOWHERE, np.float32)
-    for i, (logit, (x0, y0, x1, y1)) in enumerate(zip(flat, windows)):
-        rows, columns = window_axis(y0, y1, height), window_axis(x0, x1, width)
-        masks.append(upscale_masks(logit[None], rows, columns))
-        rows = window_axis(y0 * side / height, y1 * side / height, side)
-        columns = window_axis(x0 * side / width, x1 * side / width, side)
-        inside = np.outer(rows.weights.any(1), columns.weights.any(1))
-        whole[i][inside] = (rows.weights @ logit @ columns.weights.T)[inside]
+    crops, offsets = [], []
+    whole = np.full((len(flat), side, side), NOWHERE, np.float32)
+    for logit, (x0, y0, x1, y1), plane in zip(flat, windows, whole, strict=True):
+        rows, y = window_pixels(y0, y1, height)
+        columns, x = window_pixels(x0, x1, width)
+        crops.append(positive(logit, y, x))
+        offsets.append((columns.start, rows.start))
+        rows, y = window_pixels(y0 * side / height, y1 * side / height, side)
+        columns, x = window_pixels(x0 * side / width, x1 * side / width, side)
+        plane[rows, columns] = interpolate(interpolate(logit, y).T, x).T
+    masks = compact_masks(crops, offsets, embedding.image_size)
     shape = (*scores.shape, side, side)
-    return MaskPrediction(
-        sv.CompactMask.merge(masks), scores.astype(np.float32), whole.reshape(shape)
-    )
+    return MaskPrediction(masks, scores.astype(np.float32), whole.reshape(shape))
 
 
-def window_axis(start: float, stop: float, n_pixels: int) -> Axis:
-    """How pixels along one side are made from the logits of a window that covers [start, stop).
+def window_pixels(start: float, stop: float, n_pixels: int) -> tuple[slice, np.ndarray]:
+    """Which pixels of a side have their centre in a window, and where in its 56 cells they lie.
 
-    Pixels whose centre lies outside of the window get nothing.
-
-    >>> window_axis(2.0, 58.0, 60).weights.shape
-    (60, 56)
-    >>> axis = window_axis(1.0, 3.0, 4)
-    >>> axis.weights.sum(1).tolist()
-    [0.0, 1.0, 1.0, 0.0]
+    >>> pixels, places = window_pixels(-28.0, 28.0, 100)
+    >>> pixels, places[[0, -1]].tolist()
+    (slice(0, 28, None), [28.0, 55.0])
     """
-    centres = np.arange(n_pixels) + 0.5
-    inside = (centres >= start) & (centres <= stop)
-    place = ((centres - start) / max(stop - start, 1e-9) * WINDOW - 0.5).clip(0, WINDOW - 1)
-    low = np.minimum(np.floor(place).astype(int), WINDOW - 2)
-    part = (place - low).astype(np.float32)
-    weights = np.zeros((n_pixels, WINDOW), np.float32)
-    rows = np.flatnonzero(inside)
-    weights[rows, low[rows]] = 1 - part[rows]
-    weights[rows, low[rows] + 1] += part[rows]
-    after = centres > stop
-    begin = np.where(inside, low, np.where(after, WINDOW, 0))
-    end = np.where(inside, low + 2, np.where(after, WINDOW, 0))
-    return Axis(weights, begin, end)
+    first = min(max(math.ceil(start - 0.5), 0), n_pixels)
+    last = min(max(math.floor(stop - 0.5) + 1, first), n_pixels)
+    centres = np.arange(first, last) + 0.5
+    return slice(first, last), (centres - start) / max(stop - start, 1e-9) * WINDOW - 0.5
 
+
+def interpolate(values: np.ndarray, places: np.ndarray) -> np.ndarray:
+    """Linear interpolation along the first axis: (cells, m) at (n,) places gives (n, m).
+
+    >>> interpolate(np.array([[0.0], [4.0]]), np.array([-1.0, 0.25, 9.0])).ravel().tolist()
+    [0.0, 1.0, 4.0]
+    """
+    places = places.clip(0, len(values) - 1)
+    low = np.minimum(places.astype(int), len(values) - 2)
+    part = (places - low)[:, None].astype(values.dtype)
+    return values[low] * (1 - part) + values[low + 1] * part
+
+
+def positive(logit: np.ndarray, y: np.ndarray, x: np.ndarray) -> np.ndarray:
+    """Where a logit plane interpolated at rows `y` and columns `x` is above 0: (n, m) bool."""
+    across = np.ascontiguousarray(interpolate(logit.T, x).T)
+    out = np.empty((len(y), len(x)), bool)
+    for top in range(0, len(y), STRIP):  # a large mask is never held as floats
+        out[top : top + STRIP] = interpolate(across, y[top : top + STRIP]) > 0
+    return out

@@ -40,7 +40,7 @@ class PhraseEncoder:
         with self.lock:
             new = [p for p in dict.fromkeys(phrases) if p not in self.cache]
             texts = [TEMPLATE.format(phrase) for phrase in new]
-            self.cache.update(zip(new, self.encode(texts)))
+            self.cache.update(zip(new, self.encode(texts), strict=True))
             for phrase in phrases:
                 self.cache.move_to_end(phrase)
             vectors = torch.stack([self.cache[phrase] for phrase in phrases])

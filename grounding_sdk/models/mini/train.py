@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -33,7 +34,7 @@ from grounding_sdk.models.mini.network import (
     prompt_planes,
     sample_windows,
 )
-from grounding_sdk.models.mini.pool import MASK_MARGIN, OBJECTS, FeaturePool, grow
+from grounding_sdk.models.mini.pool import MASK_MARGIN, FeaturePool, grow
 from grounding_sdk.models.mini.synonyms import variants
 from grounding_sdk.models.mini.text import PhraseEncoder
 from grounding_sdk.models.mini.weights import (
@@ -95,7 +96,9 @@ class TrainConfig:
             raise ValueError(f"expected fields of TrainConfig, got also {sorted(unknown)}")
         sources = []
         for source in given.pop("sources"):
-            pairs = {k: tuple(v) if isinstance(v, list) else v for k, v in source.items()}
+            pairs: dict[str, Any] = {
+                k: tuple(v) if isinstance(v, list) else v for k, v in source.items()
+            }
             sources.append(Source(**pairs))
         return cls(sources=tuple(sources), **given)
 
@@ -109,9 +112,7 @@ def fill(config: TrainConfig, pictures_to_make: int | None = None) -> None:
     seed = config.seed + int(time.time()) % 10_000 if len(pool.ready()) else config.seed
     pictures = Pictures(config.sources, config.size, seed)
     name_ids = {name: i for i, name in enumerate(all_names(pictures))}
-    encoder = load_vision(Path(config.start) / VISION).encoder.to(
-        memory_format=torch.channels_last
-    )
+    encoder = load_vision(Path(config.start) / VISION).encoder.to(memory_format=torch.channels_last)
     made = 0
     while pictures_to_make is None or made < pictures_to_make:
         picture = pictures.draw()
@@ -129,6 +130,7 @@ def fill(config: TrainConfig, pictures_to_make: int | None = None) -> None:
 
 
 def all_names(pictures: Pictures) -> list[str]:
+    """All names of all sources; a name's place is its id in the pool."""
     return sorted({name for names in pictures.names for name in names})
 
 
@@ -152,7 +154,7 @@ class Loop:
             self.step, self.history = saved["step"], saved["history"]
 
     def run(self, losses: Iterator[tuple[Tensor, dict[str, float]]]) -> None:
-        """Take steps until the schedule ends. `losses` gives the loss of one batch after another."""
+        """Take steps until the schedule ends; `losses` gives one batch after another."""
         last, saved, window = time.monotonic(), self.seconds, []
         for loss, parts in losses:
             progress = self.seconds / 60 / self.config.minutes
@@ -237,24 +239,35 @@ def detector_losses(
         columns = torch.cat([present, absent])
         back = torch.full((len(names),), -1)
         back[columns] = torch.arange(len(columns))
-        asked = torch.stack([v[random.choice(len(v), p=chances(len(v)))]
-                             for v in (vectors[c] for c in columns.tolist())])
+        asked = torch.stack(
+            [
+                v[random.choice(len(v), p=chances(len(v)))]
+                for v in (vectors[c] for c in columns.tolist())
+            ]
+        )
         features = pool.load(slots)
         with torch.no_grad():
             top = model.encoder.top(features[3])
             classes = model.encoder.classifier(top)
         logits, sides, objects = model.detector(features, top, classes, asked)
         truths = []
-        for row, slot in zip(ids, slots):
+        for row, slot in zip(ids, slots, strict=True):
             count = int((row >= 0).sum())
-            truths.append((
-                torch.from_numpy(pool.boxes[slot, :count].copy()),
-                back[row[:count]],
-                torch.from_numpy(pool.weak[slot, :count].astype(bool)),
-            ))
+            truths.append(
+                (
+                    torch.from_numpy(pool.boxes[slot, :count].copy()),
+                    back[row[:count]],
+                    torch.from_numpy(pool.weak[slot, :count].astype(bool)),
+                )
+            )
         yield detection_loss(
-            (logits, boxes_from_sides(centres, sides), objects), centres, strides, truths,
-            own[sources][:, columns], alike[columns][:, columns], exhaustive[sources],
+            (logits, boxes_from_sides(centres, sides), objects),
+            centres,
+            strides,
+            truths,
+            own[sources][:, columns],
+            alike[columns][:, columns],
+            exhaustive[sources],
         )
 
 
@@ -287,10 +300,13 @@ def mask_losses(config: TrainConfig, model: Mini) -> Iterator[tuple[Tensor, dict
                 boxes.append(pool.mask_boxes[slot, row])
                 crops.append(pool.masks[slot, row])
         truth = torch.from_numpy(np.stack(crops)).float()[:, None] / 255
-        prompts = [mask_prompt(box, crop > 127, config.size, random)
-                   for box, crop in zip(boxes, crops)]
-        windows, given, points, labels = (torch.from_numpy(np.stack(x)).float()
-                                          for x in zip(*prompts))
+        prompts = [
+            mask_prompt(box, crop > 127, config.size, random)
+            for box, crop in zip(boxes, crops, strict=True)
+        ]
+        windows, given, points, labels = (
+            torch.from_numpy(np.stack(x)).float() for x in zip(*prompts, strict=True)
+        )
         target = in_windows(truth, torch.from_numpy(np.stack(boxes)), windows)
         outside = cells_outside(truth, torch.from_numpy(np.stack(boxes)), windows, target)
         planes = prompt_planes(windows, given, points, labels)
@@ -347,7 +363,7 @@ def in_windows(crops: Tensor, boxes: Tensor, windows: Tensor) -> Tensor:
     side = crops.shape[-1] * 4.0  # sample_windows counts four pixels a cell
     seen = [
         sample_windows(c[None], torch.zeros(1, dtype=torch.long), u[None] * side, WINDOW)
-        for c, u in zip(crops, unit)
+        for c, u in zip(crops, unit, strict=True)
     ]
     return torch.cat(seen)[:, 0]
 
@@ -372,12 +388,14 @@ def earlier_mask(target: Tensor, random: np.random.Generator) -> Tensor:
 
 
 def train_detector(config: TrainConfig) -> None:
+    """Train the detector's head on the pool."""
     model, phrases = load_start(config)
     head = model.detector.requires_grad_(True).train().to(memory_format=torch.channels_last)
     Loop(head, config, "detector").run(detector_losses(config, model, phrases))
 
 
 def train_masker(config: TrainConfig) -> None:
+    """Train the mask decoder on the pool."""
     model, _ = load_start(config)
     head = model.masker.requires_grad_(True).train().to(memory_format=torch.channels_last)
     Loop(head, config, "masker").run(mask_losses(config, model))
@@ -396,6 +414,7 @@ def export(config: TrainConfig) -> None:
 
 
 def load_start(config: TrainConfig) -> tuple[Mini, PhraseEncoder]:
+    """Load the weights to start from."""
     start = Path(config.start)
     return load_vision(start / VISION), PhraseEncoder(load_text(start / TEXT), start / TOKENIZER)
 
@@ -409,6 +428,7 @@ PARTS: dict[str, Callable[[TrainConfig], None]] = {
 
 
 def main() -> None:
+    """Train from the command line."""
     parser = argparse.ArgumentParser(description="Train the embedded model.")
     parser.add_argument("config", type=Path)
     parser.add_argument("part", choices=PARTS)

@@ -1,0 +1,209 @@
+"""What a user of the embedded model sees, with the weights that are shipped."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from grounding_sdk.errors import PromptError
+from grounding_sdk.image import Image
+from grounding_sdk.models.mini.predictor import (
+    ENCODINGS_KEPT,
+    MiniDetector,
+    MiniSegmenter,
+    positive,
+    window_pixels,
+)
+from grounding_sdk.models.ports import Detector, Segmenter
+from grounding_sdk.query import Query
+
+ROOT = Path(__file__).parents[3] / "weights"
+WEIGHTS = ROOT / "mini"
+
+
+@pytest.fixture(scope="module")
+def detector() -> MiniDetector:
+    return MiniDetector.load(WEIGHTS)
+
+
+@pytest.fixture(scope="module")
+def segmenter() -> MiniSegmenter:
+    return MiniSegmenter.load(WEIGHTS)
+
+
+def disc(height: int = 240, width: int = 320, radius: int = 60) -> tuple[Image, np.ndarray]:
+    """An orange disc on a dull gradient, and its mask."""
+    y, x = np.mgrid[0:height, 0:width]
+    pixels = np.stack([60 + x // 8, 70 + y // 8, np.full_like(x, 80)], -1).astype(np.uint8)
+    mask = np.hypot(x - width / 2, y - height / 2) < radius
+    pixels[mask] = (250, 140, 20)
+    return Image(pixels), mask
+
+
+def iou(a: np.ndarray, b: np.ndarray) -> float:
+    return float((a & b).sum() / (a | b).sum())
+
+
+def test_files_are_those_of_the_manifest() -> None:
+    files = json.loads((ROOT / "manifest.json").read_text())["models"]["mini"]["files"]
+    assert set(files) >= {"mini/vision.safetensors", "mini/text.safetensors", "mini/tokenizer.json"}
+    for name, entry in files.items():
+        content = (ROOT / name).read_bytes()
+        assert (hashlib.sha256(content).hexdigest(), len(content)) == (
+            entry["sha256"],
+            entry["bytes"],
+        )
+    assert sum(entry["bytes"] for entry in files.values()) < 40e6
+
+
+def test_it_fits_the_ports(detector: MiniDetector, segmenter: MiniSegmenter) -> None:
+    assert isinstance(detector, Detector)
+    assert isinstance(segmenter, Segmenter)
+    assert detector.engine is segmenter.engine
+    assert 0 < detector.default_threshold < 1
+
+
+def test_it_boxes_the_one_object(detector: MiniDetector) -> None:
+    image, mask = disc()
+    found = detector.detect([image], [Query.of("orange").with_threshold(0.02)])[0]
+    ys, xs = np.nonzero(mask)
+    x0, y0, x1, y1 = found.xyxy[0]
+    overlap = (min(x1, xs.max()) - max(x0, xs.min())) * (min(y1, ys.max()) - max(y0, ys.min()))
+    assert overlap / ((x1 - x0) * (y1 - y0) + np.ptp(xs) * np.ptp(ys) - overlap) > 0.6
+    assert found["class_name"][0] == "orange"
+    assert (np.diff(found.confidence) <= 0).all()
+    assert found["phrase_scores"].shape == (len(found), 1)
+
+
+def test_nothing_found_keeps_every_column(detector: MiniDetector) -> None:
+    blank = Image(np.full((64, 64, 3), 200, np.uint8))
+    found = detector.detect([blank], [Query.of("zebra . tram").with_threshold(0.999)])[0]
+    assert len(found) == 0
+    assert found["phrase_scores"].shape == (0, 2)
+    assert set(found.data) >= {"class_name", "phrase", "phrase_id", "mask_score"}
+
+
+def test_a_batch_gives_what_each_gives_alone(detector: MiniDetector) -> None:
+    first, second = disc()[0], disc(100, 300, 30)[0]
+    queries = [Query.of("orange . ball"), Query.of(["a red car", "sun", "ball"])]
+    queries = [q.with_threshold(0.05) for q in queries]
+    together = detector.detect([first, second], queries)
+    for image, query, found in zip([first, second], queries, together, strict=True):
+        alone = detector.detect([image], [query])[0]
+        np.testing.assert_allclose(found.xyxy, alone.xyxy)
+        np.testing.assert_allclose(found.confidence, alone.confidence)
+
+
+def test_a_phrase_scores_the_same_whatever_else_is_asked(detector: MiniDetector) -> None:
+    encoding = detector.engine.encode(disc()[0])
+    _, alone = detector.score(encoding, Query.of("orange"))
+    _, among = detector.score(encoding, Query.of("dog . orange . a blue car"))
+    np.testing.assert_allclose(alone[:, 0], among[:, 1], atol=1e-5)
+
+
+def test_boxes_of_one_phrase_do_not_pile_up(detector: MiniDetector) -> None:
+    found = detector.detect([disc()[0]], [Query.of("orange").with_threshold(0.01)])[0]
+    low = np.maximum(found.xyxy[:, None, :2], found.xyxy[None, :, :2])
+    high = np.minimum(found.xyxy[:, None, 2:], found.xyxy[None, :, 2:])
+    inter = (high - low).clip(min=0).prod(2)
+    area = (found.xyxy[:, 2:] - found.xyxy[:, :2]).prod(1)
+    overlap = inter / (area[:, None] + area[None] - inter)
+    assert np.triu(overlap, 1).max(initial=0) < 0.65
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 900), (700, 2), (31, 33), (640, 640)])
+def test_any_size_of_image(
+    detector: MiniDetector, segmenter: MiniSegmenter, size: tuple[int, int]
+) -> None:
+    image = Image(np.random.default_rng(0).integers(0, 256, (*size, 3), dtype=np.uint8))
+    found = detector.detect([image], [Query.of("dog").with_threshold(0.0)])[0]
+    assert (found.xyxy >= 0).all()
+    assert (found.xyxy[:, 2] <= size[1]).all()
+    box = np.array([[0, 0, size[1], size[0]]])
+    predicted = segmenter.decode(segmenter.encode([image])[0], box)
+    assert predicted.masks.to_dense().shape == (1, *size)
+
+
+def test_a_box_gives_the_object_in_it(segmenter: MiniSegmenter) -> None:
+    image, mask = disc()
+    ys, xs = np.nonzero(mask)
+    box = np.array([[xs.min(), ys.min(), xs.max() + 1, ys.max() + 1]])
+    predicted = segmenter.decode(segmenter.encode([image])[0], box)
+    assert iou(predicted.masks.to_dense()[0], mask) > 0.8
+    assert predicted.scores.shape == (1, 1)
+    assert predicted.logits is not None
+    assert predicted.logits.shape == (1, 1, 128, 128)
+
+
+def test_a_point_gives_an_object_around_it(segmenter: MiniSegmenter) -> None:
+    image, mask = disc()
+    points = np.array([[[160, 120]]])
+    predicted = segmenter.decode(segmenter.encode([image])[0], points=points)
+    assert iou(predicted.masks.to_dense()[0], mask) > 0.5
+
+
+def test_several_masks_come_best_first(segmenter: MiniSegmenter) -> None:
+    encoding = segmenter.encode([disc()[0]])[0]
+    boxes = np.array([[100, 60, 220, 180], [10, 10, 60, 60]])
+    for prompt in ({"boxes": boxes}, {"points": boxes.reshape(2, 2, 2)}):
+        several = segmenter.decode(encoding, multimask=True, **prompt)
+        single = segmenter.decode(encoding, **prompt)
+        assert several.scores.shape == (2, 3)
+        assert len(several.masks) == 6
+        assert (np.diff(several.scores, axis=1) <= 0).all()
+        assert single.scores.shape == (2, 1)
+
+
+def test_a_prompt_does_not_depend_on_its_neighbours(segmenter: MiniSegmenter) -> None:
+    encoding = segmenter.encode([disc()[0]])[0]
+    boxes = np.array([[100, 60, 220, 180], [10, 10, 60, 60], [0, 0, 320, 240]])
+    together = segmenter.decode(encoding, boxes)
+    for i in range(3):
+        alone = segmenter.decode(encoding, boxes[[i]])
+        assert together.logits is not None
+        assert alone.logits is not None
+        np.testing.assert_allclose(together.logits[i], alone.logits[0], atol=1e-3)
+
+
+def test_masks_of_an_earlier_prediction_can_be_given_back(segmenter: MiniSegmenter) -> None:
+    image, mask = disc()
+    encoding = segmenter.encode([image])[0]
+    first = segmenter.decode(encoding, np.array([[100, 60, 220, 180]]))
+    assert first.logits is not None
+    again = segmenter.decode(encoding, masks=first.logits[:, 0])
+    assert iou(again.masks.to_dense()[0], mask) > 0.7
+
+
+def test_no_prompts_give_no_masks(segmenter: MiniSegmenter) -> None:
+    predicted = segmenter.decode(segmenter.encode([disc()[0]])[0], np.zeros((0, 4)))
+    assert len(predicted.masks) == 0
+    assert predicted.scores.shape == (0, 1)
+
+
+def test_no_prompt_at_all_is_an_error(segmenter: MiniSegmenter) -> None:
+    with pytest.raises(PromptError):
+        segmenter.decode(segmenter.encode([disc()[0]])[0])
+
+
+def test_an_image_is_encoded_once_and_few_are_kept(
+    detector: MiniDetector, segmenter: MiniSegmenter
+) -> None:
+    image = disc()[0]
+    detector.detect([image], [Query.of("ball")])
+    assert segmenter.encode([image])[0] is detector.engine.encode(Image(image.pixels.copy()))
+    assert len(detector.engine.encodings) <= ENCODINGS_KEPT
+
+
+def test_a_mask_in_a_window_is_bilinear_and_clipped_to_the_image() -> None:
+    logit = np.full((56, 56), -1.0, np.float32)
+    logit[:, 28:] = 1.0
+    rows, y = window_pixels(-10.0, 102.0, 50)
+    columns, x = window_pixels(20.0, 76.0, 60)
+    crop = positive(logit, y, x)
+    assert (rows, columns) == (slice(0, 50), slice(20, 60))
+    assert crop[:, 28:].all()
+    assert not crop[:, :28].any()
