@@ -14,7 +14,9 @@ from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.segmenters.prompts import Prompts, chunks
 from grounding_sdk.models.segmenters.upscale import Axis, resize_axis, upscale_masks
 
-PROMPTS_AT_ONCE = 8  # each costs a decoder about 40 MB; more at once is no faster on a CPU
+# A prompt costs the decoder about 30 MB, and on a CPU more of them at once are no faster.
+PROMPTS_AT_ONCE_ON_CPU = 4
+PROMPTS_AT_ONCE = 32
 
 
 @dataclass(frozen=True, eq=False)
@@ -70,7 +72,9 @@ def decode_prompts(
     shape = len(prompts), masks_per_prompt if multimask else 1
     logits = np.empty((*shape, *mask_size), np.float32)
     scores = np.empty(shape, np.float32)
-    for members, chunk in chunks(prompts, PROMPTS_AT_ONCE):
+    on_cpu = embedding.features[0].device.type == "cpu"
+    at_once = PROMPTS_AT_ONCE_ON_CPU if on_cpu else PROMPTS_AT_ONCE
+    for members, chunk in chunks(prompts, at_once):
         several = multimask or chunk.ambiguous
         chunk_logits, chunk_scores = (value.cpu().numpy() for value in predict(chunk, several))
         if several and not multimask:
@@ -92,24 +96,17 @@ def _axis(padded: int | None, n_logits: int, kept: int, n_pixels: int) -> Axis:
     return resize_axis(n_logits, (padded, kept), (n_pixels, n_pixels))
 
 
-def resized_size(size: Size, longest: int) -> Size:
-    """The size at which the longer side is `longest`: never 0, however thin the image.
-
-    >>> resized_size((480, 640), 1024), resized_size((1, 3000), 1024)
-    ((768, 1024), (1, 1024))
-    """
-    scale = longest / max(size)
-    height, width = (max(1, int(side * scale + 0.5)) for side in size)
-    return height, width
-
-
 def without_sliver(pixels: np.ndarray, longest: int) -> np.ndarray:
     """Returns the image, or, where resizing would leave no pixel of its short side, it resized.
 
     The reference preprocessing fails on such images: more than twice `longest` long, 1 pixel wide.
+
+    >>> without_sliver(np.zeros((1, 3000, 3), np.uint8), 1024).shape
+    (1, 1024, 3)
     """
     height, width = pixels.shape[:2]
-    if int(min(height, width) * longest / max(height, width) + 0.5):
+    scale = longest / max(height, width)
+    if int(min(height, width) * scale + 0.5):
         return pixels
-    size = resized_size((height, width), longest)
-    return np.asarray(PIL.Image.fromarray(pixels).resize(size[::-1], PIL.Image.Resampling.BILINEAR))
+    size = max(1, int(width * scale + 0.5)), max(1, int(height * scale + 0.5))
+    return np.asarray(PIL.Image.fromarray(pixels).resize(size, PIL.Image.Resampling.BILINEAR))

@@ -93,7 +93,7 @@ class HfSamSegmenter:
             batch_size: Images to encode at a time; more than one pays on a GPU only.
         """
         self.name = name
-        self._model = model.eval().requires_grad_(False)
+        self._model = model.eval()
         self._processor = processor
         self._batch_size = batch_size
         self._padded = isinstance(processor, SamImageProcessor)
