@@ -41,7 +41,7 @@ def test_another_family(copy):
 @pytest.mark.parametrize("text", ["{", "[]", ""])
 def test_config_that_is_no_json_object(copy, text):
     (copy / "config.json").write_text(text)
-    with pytest.raises(ConfigError, match="no JSON object"):
+    with pytest.raises(CorruptWeightsError, match="no JSON object"):
         OwlDetector.load(copy, name="x")
 
 

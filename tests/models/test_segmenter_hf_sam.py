@@ -1,4 +1,5 @@
 import json
+import pathlib
 import warnings
 
 import numpy as np
@@ -20,8 +21,14 @@ from tiny_segmenters import (
     save_hf,
     single_prompts,
 )
+from transformers.utils.import_utils import BACKENDS_MAPPING
 
-from grounding_sdk.errors import CorruptWeightsError, MissingExtraError, MissingWeightsError
+from grounding_sdk.errors import (
+    ConfigError,
+    CorruptWeightsError,
+    MissingExtraError,
+    MissingWeightsError,
+)
 from grounding_sdk.models.ports import Segmenter
 from grounding_sdk.models.segmenters.hf_sam import FAMILIES, HfSamSegmenter
 
@@ -203,26 +210,25 @@ def test_a_folder_without_a_model_is_missing_weights(tmp_path):
 
 
 @pytest.mark.parametrize(
-    "config, message",
+    "config, error, message",
     [
-        ("{", "model_type"),
-        ("[]", "model_type"),
-        ("{}", "model_type"),
-        ('{"model_type": "owlv2"}', "one of the model types sam, sam_hq.*'owlv2'"),
-        ('{"model_type": "sam"}', "could not be loaded"),  # no weights
-        ('{"model_type": "sam", "vision_config": 3}', "could not be loaded"),
+        ("{", CorruptWeightsError, "no JSON object"),
+        ("[]", CorruptWeightsError, "no JSON object"),
+        ("{}", ConfigError, "this adapter reads sam, sam_hq"),
+        ('{"model_type": "owlv2"}', ConfigError, "type 'owlv2', this adapter reads sam, sam_hq"),
+        ('{"model_type": "sam"}', MissingWeightsError, "no weights"),
     ],
 )
-def test_a_folder_with_something_else_is_corrupt(tmp_path, config, message):
+def test_a_folder_with_something_else_says_what_it_is(tmp_path, config, error, message):
     (tmp_path / "config.json").write_text(config)
-    with pytest.raises(CorruptWeightsError, match=message):
+    with pytest.raises(error, match=message):
         HfSamSegmenter.load(tmp_path, name="x")
 
 
-def test_pickled_weights_are_not_read(sam_folder, tmp_path):
+def test_pickled_objects_are_not_read(sam_folder, tmp_path):
     (tmp_path / "config.json").write_bytes((sam_folder / "config.json").read_bytes())
-    torch.save(load_file(sam_folder / "model.safetensors"), tmp_path / "pytorch_model.bin")
-    with pytest.raises(CorruptWeightsError, match="safetensors"):
+    torch.save({"weights": pathlib.PurePosixPath("/")}, tmp_path / "pytorch_model.bin")
+    with pytest.raises(CorruptWeightsError, match="more in it than tensors"):
         HfSamSegmenter.load(tmp_path, name="x")
 
 
@@ -230,12 +236,12 @@ def test_pickled_weights_are_not_read(sam_folder, tmp_path):
 def test_broken_weights_are_corrupt(sam_folder, tmp_path, content):
     (tmp_path / "config.json").write_bytes((sam_folder / "config.json").read_bytes())
     (tmp_path / "model.safetensors").write_bytes(content)
-    with pytest.raises(CorruptWeightsError, match="could not be loaded"):
+    with pytest.raises(CorruptWeightsError, match="cannot be read"):
         HfSamSegmenter.load(tmp_path, name="x")
 
 
-def test_edgetam_without_timm_names_the_package(tmp_path, monkeypatch):
-    (tmp_path / "config.json").write_text('{"model_type": "edgetam_video"}')
-    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(MissingExtraError, match="pip install timm"):
-        HfSamSegmenter.load(tmp_path, name="edgetam")
+def test_edgetam_without_timm_names_the_extra(tmp_path_factory, monkeypatch):
+    folder = saved("edgetam_video", tmp_path_factory)
+    monkeypatch.setitem(BACKENDS_MAPPING, "timm", (lambda: False, "{0} needs timm"))
+    with pytest.raises(MissingExtraError, match=r"pip install 'grounding_sdk\[timm\]'"):
+        HfSamSegmenter.load(folder, name="edgetam")

@@ -2,27 +2,18 @@
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import cv2
 import numpy as np
 import torch
-from safetensors import SafetensorError
 from transformers import AutoImageProcessor, AutoTokenizer
-from transformers.utils import logging
 
-from grounding_sdk.errors import (
-    ConfigError,
-    CorruptWeightsError,
-    MissingExtraError,
-    MissingWeightsError,
-)
+from grounding_sdk.errors import MissingWeightsError
+from grounding_sdk.models.pretrained import load_model, model_type, reading
 from grounding_sdk.query import Query
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt")
@@ -87,29 +78,7 @@ def load_saved(path: Path, classes: Mapping[str, type], device: str) -> Saved:
         MissingExtraError: If the model needs a package that is not installed.
     """
     path = Path(path)
-    model_class = classes[_model_type(path, tuple(classes))]
-    safe = any(path.glob("*.safetensors"))
-    if not safe and not any(path.glob("pytorch_model*.bin")):
-        raise MissingWeightsError(
-            f"{path} has a config.json but no weights (*.safetensors): save the model there with "
-            f"save_pretrained, or download the whole repository"
-        )
-    with _quiet(), _explained(path):
-        model, info = model_class.from_pretrained(  # type: ignore[attr-defined]
-            path,
-            dtype=torch.float32,
-            local_files_only=True,
-            use_safetensors=safe,
-            weights_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,  # they are reported below
-        )
-    wrong = sorted(map(str, [*info["missing_keys"], *info["mismatched_keys"]]))
-    if wrong:  # transformers would go on with random numbers in their place
-        raise CorruptWeightsError(
-            f"the weights in {path} do not fit its config.json: {len(wrong)} tensors are missing "
-            f"or have another shape, such as {wrong[0]}; download it again"
-        )
+    model = load_model(path, classes[model_type(path, tuple(classes))], device)
     if not any((path / name).is_file() for name in TOKENIZER_FILES):
         # Asked for it, transformers would make one that knows no word.
         raise MissingWeightsError(
@@ -117,19 +86,11 @@ def load_saved(path: Path, classes: Mapping[str, type], device: str) -> Saved:
             f"save_pretrained of the tokenizer or processor writes"
         )
     options = {"local_files_only": True, "trust_remote_code": False}
-    with _quiet(), _explained(path, "the tokenizer"):
+    with reading(path, "the tokenizer"):
         tokenizer = AutoTokenizer.from_pretrained(path, **options)
-    with _quiet(), _explained(path, "the image processor"):
+    with reading(path, "the image processor"):
         image_processor = AutoImageProcessor.from_pretrained(path, **options)
-    try:
-        model.to(device)
-    except (RuntimeError, AssertionError) as error:
-        raise ConfigError(
-            f"the device {device!r} cannot be used ({_one_line(error)}): 'cpu' always can"
-        ) from error
-    return Saved(
-        model.eval().requires_grad_(False), image_processor, tokenizer, torch.device(device)
-    )
+    return Saved(model, image_processor, tokenizer, torch.device(device))
 
 
 def to_pixels(boxes: torch.Tensor, width: float, height: float) -> np.ndarray:
@@ -182,65 +143,3 @@ def shrink(pixels: np.ndarray, longest: int) -> np.ndarray:
     ratio = longest / max(height, width)
     size = (max(1, round(width * ratio)), max(1, round(height * ratio)))
     return np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA))
-
-
-def _model_type(path: Path, expected: tuple[str, ...]) -> str:
-    config = path / "config.json"
-    if not config.is_file():
-        raise MissingWeightsError(
-            f"no config.json in {path}: expected a directory that save_pretrained wrote, or a "
-            f"downloaded repository of the hub"
-        )
-    try:
-        found = json.loads(config.read_text(encoding="utf-8")).get("model_type")
-    except (ValueError, AttributeError) as error:
-        raise ConfigError(f"{config} is no JSON object ({error}): download it again") from error
-    if found not in expected:
-        raise ConfigError(
-            f"{path} holds a model of type {found!r}, this adapter reads {', '.join(expected)}: "
-            f"choose the adapter of that family"
-        )
-    return str(found)
-
-
-@contextmanager
-def _explained(path: Path, part: str = "the model") -> Iterator[None]:
-    try:
-        yield
-    except ImportError as error:
-        raise MissingExtraError(
-            f"{path} needs a package that is not installed: pip install 'grounding_sdk[timm]' "
-            f"({_one_line(error)})"
-        ) from error
-    except UnpicklingError:  # whose text advises how to run the code all the same
-        raise CorruptWeightsError(
-            f"the weights in {path} are a pickle with more in it than tensors, which is not read: "
-            f"get them as safetensors"
-        ) from None
-    except (SafetensorError, RuntimeError) as error:
-        raise CorruptWeightsError(
-            f"the weights in {path} cannot be read ({_one_line(error)}): download them again"
-        ) from error
-    except (OSError, ValueError, KeyError, TypeError) as error:
-        raise MissingWeightsError(
-            f"{part} in {path} cannot be loaded: expected the files that save_pretrained of "
-            f"model, tokenizer and image processor write ({_one_line(error)})"
-        ) from error
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps transformers' progress bars and load reports off the screen; settings are restored."""
-    verbosity, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
-    logging.set_verbosity_error()
-    logging.disable_progress_bar()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(verbosity)
-        if bars:
-            logging.enable_progress_bar()

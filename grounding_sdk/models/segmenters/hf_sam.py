@@ -6,10 +6,7 @@ stretched to fill it), and in what the encoder gives besides the embedding.
 
 from __future__ import annotations
 
-import importlib.util
-import json
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -29,11 +26,10 @@ from transformers import (
     SamImageProcessor,
     SamModel,
 )
-from transformers.utils import logging
 
-from grounding_sdk.errors import CorruptWeightsError, MissingExtraError, MissingWeightsError
 from grounding_sdk.image import Image
 from grounding_sdk.models.ports import MaskPrediction
+from grounding_sdk.models.pretrained import load_model, model_type, reading
 from grounding_sdk.models.segmenters.decoding import Embedding, decode_prompts, without_sliver
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 
@@ -116,10 +112,8 @@ class HfSamSegmenter:
             CorruptWeightsError: If it holds another kind of model, or weights do not fit.
         """
         path = Path(path)
-        family = FAMILIES[_model_type(path)]
-        if family is _EDGETAM and importlib.util.find_spec("timm") is None:
-            raise MissingExtraError(f"{name} needs timm for its backbone: pip install timm")
-        model = _load_model(family.model, path).to(device)
+        family = FAMILIES[model_type(path, tuple(FAMILIES))]
+        model = load_model(path, family.model, device)
         processor = _load_processor(
             family, path, int(model.config.prompt_encoder_config.image_size)
         )
@@ -219,46 +213,6 @@ class HfSamSegmenter:
         return output.pred_masks.flatten(0, 1), output.iou_scores.flatten(0, 1)
 
 
-def _model_type(path: Path) -> str:
-    config = path / "config.json"
-    if not config.is_file():
-        raise MissingWeightsError(
-            f"expected a directory with config.json and model.safetensors at {path}; "
-            f"there is no {config}"
-        )
-    try:
-        model_type = json.loads(config.read_text(encoding="utf-8"))["model_type"]
-    except (ValueError, TypeError, KeyError) as error:
-        raise CorruptWeightsError(f"expected {config} to name a model_type: {error!r}") from error
-    if model_type not in FAMILIES:
-        raise CorruptWeightsError(
-            f"expected {path} to hold a segmenter of one of the model types "
-            f"{', '.join(FAMILIES)}; its config.json says {model_type!r}"
-        )
-    return str(model_type)
-
-
-def _load_model(model: type[PreTrainedModel], path: Path) -> PreTrainedModel:
-    try:
-        with _quiet():
-            loaded, report = model.from_pretrained(
-                path,
-                local_files_only=True,
-                use_safetensors=True,
-                dtype=torch.float32,
-                output_loading_info=True,
-            )
-    except Exception as error:  # whatever transformers and safetensors trip over in a broken file
-        raise CorruptWeightsError(f"{path} could not be loaded: {error}") from error
-    missing = sorted(report["missing_keys"])
-    if missing:  # transformers would go on with random values
-        raise CorruptWeightsError(
-            f"{path} lacks {len(missing)} of the weights that its config.json asks for, such as "
-            f"{missing[0]}: download it again"
-        )
-    return loaded
-
-
 def _load_processor(family: Family, path: Path, side: int) -> Any:
     settings: dict[str, Any] = {"size": {"height": side, "width": side}}
     if family.padded:
@@ -267,22 +221,5 @@ def _load_processor(family: Family, path: Path, side: int) -> Any:
     files = ("preprocessor_config.json", "processor_config.json")
     if not any((path / file).is_file() for file in files):
         return family.processor(**settings)
-    try:
-        with _quiet():
-            return family.processor.from_pretrained(path, local_files_only=True, **settings)
-    except Exception as error:  # as in _load_model
-        raise CorruptWeightsError(f"the image settings in {path} are broken: {error}") from error
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """Keeps the loader's progress bars and remarks to itself: what matters becomes an error."""
-    bars, level = logging.is_progress_bar_enabled(), logging.get_verbosity()
-    logging.disable_progress_bar()
-    logging.set_verbosity_error()
-    try:
-        yield
-    finally:
-        logging.set_verbosity(level)
-        if bars:
-            logging.enable_progress_bar()
+    with reading(path, "the image settings"):
+        return family.processor.from_pretrained(path, local_files_only=True, **settings)
