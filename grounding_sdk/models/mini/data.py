@@ -128,7 +128,7 @@ def read_coco(files: Files) -> tuple[list[Photo], list[str]]:
         for i in data["images"]
         if i["id"] in by_image
     ]
-    return photos, sorted({a.name for p in photos for a in p.annotations})
+    return photos, sorted(set(names.values()))
 
 
 def read_cutouts(files: Files) -> tuple[list[Photo], list[str]]:

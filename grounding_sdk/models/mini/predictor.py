@@ -248,13 +248,20 @@ class MiniSegmenter:
     def _from_boxes(
         self, embedding: Encoding, task: _Task, many: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """The `many` best alternatives of each box: windows (N, m, 4), logits, scores (N, m)."""
+        """Masks of each box: windows (N, m, 4), logits (N, m, 56, 56), scores (N, m).
+
+        Decoded twice: what the first pass found goes into the second as an earlier mask. One mask
+        is the blend of the alternatives; several are the alternatives, best first.
+        """
         windows = _grow(task.boxes, BOX_MARGIN)
-        logits, scores = self._run(embedding, windows, task)
+        first = blend(*self._run(embedding, windows, task))
+        rough = functional.avg_pool2d(torch.from_numpy(first).sigmoid(), 2)
+        logits, scores = self._run(embedding, windows, task, rough)
+        if many == 1:
+            return windows[:, None], blend(logits, scores), scores.max(1, keepdims=True)
         order = np.argsort(-scores, axis=1, kind="stable")[:, :many]
-        windows = np.repeat(windows[:, None], many, axis=1)
         rows = np.arange(len(order))[:, None]
-        return windows, logits[rows, order], scores[rows, order]
+        return np.repeat(windows[:, None], many, axis=1), logits[rows, order], scores[rows, order]
 
     def _from_points(
         self, embedding: Encoding, task: _Task, multimask: bool
@@ -283,9 +290,12 @@ class MiniSegmenter:
         return windows[rows, order], logits[rows, order], finals[rows, order]
 
     def _run(
-        self, embedding: Encoding, windows: np.ndarray, task: _Task
+        self, embedding: Encoding, windows: np.ndarray, task: _Task, rough: Tensor | None = None
     ) -> tuple[np.ndarray, np.ndarray]:
-        """Decode windows (N, 4), a few at a time: logits (N, 3, 56, 56) and IoUs (N, 3)."""
+        """Decode windows (N, 4), a few at a time: logits (N, 3, 56, 56) and IoUs (N, 3).
+
+        `rough` (N, 1, 28, 28) are probabilities in the windows, in place of the task's masks.
+        """
         device = embedding.embedding.device
         outputs = []
         for start in range(0, len(windows), WINDOWS_AT_ONCE):
@@ -296,7 +306,9 @@ class MiniSegmenter:
                 for x in (task.boxes, task.points, task.labels)
             )
             planes = prompt_planes(where, boxes, points, labels)
-            if task.masks is not None:
+            if rough is not None:
+                planes[:, 3] = rough[part, 0].to(device)
+            elif task.masks is not None:
                 planes[:, 3] = _look(task.masks[part], windows[part], embedding).to(device)
             owner = torch.zeros(len(where), dtype=torch.long, device=device)
             logits, quality = self.engine.model.masker(embedding.embedding, owner, where, planes)
@@ -333,6 +345,17 @@ class _Task:
 
     def with_boxes(self, boxes: np.ndarray) -> _Task:
         return _Task(_with_area(boxes), self.points, self.labels, self.masks)
+
+
+def blend(logits: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Mean of the alternatives (N, M, h, w), the better weighing more: (N, 1, h, w).
+
+    >>> blend(np.array([[[[1.0]], [[-1.0]]]]), np.array([[0.9, 0.1]])).round(3).ravel().tolist()
+    [0.999]
+    """
+    weights = np.exp(10.0 * scores)
+    weights /= weights.sum(1, keepdims=True)
+    return (logits * weights[:, :, None, None]).sum(1, keepdims=True)
 
 
 def _with_area(boxes: np.ndarray) -> np.ndarray:

@@ -228,7 +228,7 @@ def detector_losses(
     while True:
         slots = pool.ready()
         slots = slots[(pool.names[slots, 0] > 0)]
-        slots = random.choice(slots, config.batch, replace=len(slots) < config.batch)
+        slots = draw_slots(pool, slots, config, random)
         sources = torch.from_numpy(pool.info[slots, 1].astype(np.int64))
         ids = torch.from_numpy(pool.names[slots].astype(np.int64)) - 1
         present = torch.unique(ids[ids >= 0])
@@ -269,6 +269,17 @@ def detector_losses(
             alike[columns][:, columns],
             exhaustive[sources],
         )
+
+
+def draw_slots(
+    pool: FeaturePool, slots: np.ndarray, config: TrainConfig, random: np.random.Generator
+) -> np.ndarray:
+    """A batch of slots, each source in its share, however the pool was filled."""
+    sources = pool.info[slots, 1]
+    there = np.bincount(sources, minlength=len(config.sources))
+    share = np.array([s.weight for s in config.sources]) / np.maximum(there, 1)
+    chance = share[sources] / share[sources].sum()
+    return random.choice(slots, config.batch, replace=len(slots) < config.batch, p=chance)
 
 
 def chances(forms: int) -> np.ndarray:
