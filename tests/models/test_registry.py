@@ -211,9 +211,7 @@ def test_a_damaged_folder_is_refused(home):
 
 def test_a_missing_extra_names_its_install_command(monkeypatch):
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
-    with pytest.raises(
-        MissingExtraError, match=r"needs timm.*pip install 'grounding_sdk\[timm\]'"
-    ):
+    with pytest.raises(MissingExtraError, match=r"needs timm.*pip install 'grounding_sdk\[timm\]'"):
         load_detector("omdet-turbo:tiny")
 
 

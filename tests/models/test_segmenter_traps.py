@@ -133,7 +133,9 @@ def test_weights_that_are_missing_are_not_made_up(folders, tmp_path):
     weights.pop("mask_decoder.iou_token.weight")
     save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
     HfReference("sam", folders["sam"]).model.from_pretrained(tmp_path)  # says nothing but a log
-    with pytest.raises(CorruptWeightsError, match=r"1 tensors are missing .*mask_decoder\.iou_token\.weight"):
+    with pytest.raises(
+        CorruptWeightsError, match=r"1 tensors are missing .*mask_decoder\.iou_token\.weight"
+    ):
         HfSamSegmenter.load(tmp_path, name="x")
 
 
