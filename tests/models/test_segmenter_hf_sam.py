@@ -37,8 +37,6 @@ PUBLISHED = ["sam", "sam_hq", "sam2_video", "edgetam_video", "sam3_video"]
 
 
 def saved(model_type, tmp_path_factory):
-    if "edgetam" in model_type:
-        pytest.importorskip("timm")
     return save_hf(model_type, tmp_path_factory.mktemp(model_type))
 
 
