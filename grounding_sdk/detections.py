@@ -66,14 +66,16 @@ def detections_from_scores(
     kept = kept[np.argsort(-top[kept], kind="stable")]
 
     labels = query.labels
-    class_of_phrase = np.array([labels.index(phrase.label) for phrase in query], int)
+    # An excluded phrase counts as no class: "" and -1.
+    label_of = ["" if phrase.role == "exclude" else phrase.label for phrase in query]
+    class_of = np.array([labels.index(label) if label else -1 for label in label_of], int)
     return sv.Detections(
         xyxy=clipped[kept],
         confidence=top[kept],
-        class_id=class_of_phrase[best[kept]],
+        class_id=class_of[best[kept]],
         mask=None if masks is None else masks[kept],
         data={
-            "class_name": np.array([query.phrases[i].label for i in best[kept]], str),
+            "class_name": np.array([label_of[i] for i in best[kept]], str),
             "phrase": np.array([query.phrases[i].text for i in best[kept]], str),
             "phrase_id": best[kept],
             "mask_score": np.full(len(kept), np.nan, np.float32),

@@ -77,7 +77,7 @@ class Grounding:
     def counts(self) -> dict[str, int]:
         """How many of each label were found, in query order, zeros included."""
         found = list(self.detections.data["class_name"])
-        return {label: found.count(label) for label in self.query.labels}
+        return {label: found.count(label) for label in self.query.wanted}
 
     def filter(
         self,

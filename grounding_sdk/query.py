@@ -1,4 +1,4 @@
-"""What is asked: phrases and the labels that they count as.
+"""What is asked: phrases, the labels that they count as, and what is demanded beyond them.
 
 A list of names, a dot-separated prompt, a mapping from phrase to label and a ready-made `Query`
 all become one `Query`, which every detector understands:
@@ -7,6 +7,8 @@ all become one `Query`, which every detector understands:
 ('a dog', 'red car')
 >>> Query.of({"person": "human", "pedestrian": "human", "dog": "dog"}).labels
 ('human', 'dog')
+
+`grounding_sdk.text` makes queries of captions, referring expressions and ontologies.
 """
 
 from __future__ import annotations
@@ -15,9 +17,10 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import TypeAlias
+from typing import Literal, TypeAlias, get_args
 
 from grounding_sdk.errors import QueryError
+from grounding_sdk.target import Target
 
 MAX_PHRASE_CHARS = 1000  # far beyond any text encoder's limit; a guard against pasted files
 MAX_PHRASES = 100_000
@@ -25,6 +28,8 @@ MAX_PHRASES = 100_000
 # Dots and commas inside numbers ("2.5 mm") and dots of abbreviations ("u.s. flag") belong to the
 # phrase. All others separate phrases, and so do semicolons and line breaks.
 _PHRASE = re.compile(r"(?:\d[.,](?=\d)|\b(?:[^\W\d_]\.){2,}|[^.,;\n])+")
+
+Role: TypeAlias = Literal["find", "part", "exclude"]
 
 
 @dataclass(frozen=True)
@@ -34,9 +39,12 @@ class Phrase:
     Attributes:
         text: The words, whitespace collapsed.
         label: The class that a hit counts as; several phrases may share one. The text itself
-            unless given.
+            unless given. Of an excluded phrase: the class that a hit counts against, or "" for
+            all classes.
         threshold: Lowest score of a hit, in [0, 1]; None leaves it to the detector.
         span: Start and end of the text in `Query.source`, where it came from one.
+        role: "find" for what is wanted; "part" for what only serves the query's targets, as their
+            candidates or anchors; "exclude" for what must not be taken for what is wanted.
 
     Raises:
         QueryError: If the text holds no letter or digit, is too long, or a field has a wrong type.
@@ -46,13 +54,47 @@ class Phrase:
     label: str = ""
     threshold: float | None = None
     span: tuple[int, int] | None = None
+    role: Role = "find"
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "text", _clean(self.text, "a phrase"))
-        label = _clean(self.label, "a label") if self.label != "" else self.text
+        if self.role not in get_args(Role):
+            raise QueryError(f"expected a role out of {get_args(Role)}, got {self.role!r}")
+        unsaid = "" if self.role == "exclude" else self.text
+        label = _clean(self.label, "a label") if self.label != "" else unsaid
         object.__setattr__(self, "label", label)
         if self.threshold is not None:
             object.__setattr__(self, "threshold", check_threshold(self.threshold))
+
+
+@dataclass(frozen=True)
+class LabelRule:
+    """What holds for all detections of one label.
+
+    Attributes:
+        label: The label.
+        nms: Overlap (IoU) from which two of them count as one; None leaves it to `Merge`.
+        max_count: How many there can be in a picture, best first; None for any number.
+
+    Raises:
+        QueryError: If a number is out of range.
+    """
+
+    label: str
+    nms: float | None = None
+    max_count: int | None = None
+
+    def __post_init__(self) -> None:
+        if self.nms is not None and not (_is_number(self.nms) and 0 < self.nms <= 1):
+            raise QueryError(
+                f"expected nms of {self.label!r} above 0 and up to 1, got {self.nms!r}"
+            )
+        whole = isinstance(self.max_count, int) and not isinstance(self.max_count, bool)
+        if self.max_count is not None and not (whole and self.max_count >= 1):
+            raise QueryError(
+                f"expected max_count of {self.label!r} as a whole number from 1, "
+                f"got {self.max_count!r}"
+            )
 
 
 @dataclass(frozen=True)
@@ -60,31 +102,40 @@ class Query:
     """All that is asked of one image, in the order in which it was asked.
 
     Attributes:
-        phrases: At least one phrase; no text twice.
-        source: The prompt that the phrases' spans index, if there was one.
+        phrases: What a detector is asked for; something is to be found; no text twice, except
+            that an excluded text may also be looked for, or excluded for several labels.
+        source: The prompt that the spans index, if there was one.
+        targets: Referring expressions: which of their phrase's detections are meant.
+        rules: For some labels, what holds for their detections.
+        templates: Sentences with "{}" for the phrase, whose scores a model averages where it gains
+            from that (OWL-ViT, OWLv2); none for the phrases as they are.
 
     Raises:
-        QueryError: If there is no phrase, or two phrases have the same text.
+        QueryError: If nothing is to be found, two phrases have the same text, or a target or rule
+            speaks of what no phrase does.
     """
 
     phrases: tuple[Phrase, ...]
     source: str | None = None
+    targets: tuple[Target, ...] = ()
+    rules: tuple[LabelRule, ...] = ()
+    templates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "phrases", tuple(self.phrases))
-        if not self.phrases:
+        for field in ("phrases", "targets", "rules", "templates"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
+        if not self.targets and not any(phrase.role == "find" for phrase in self.phrases):
             raise QueryError(
                 "the query is empty: expected at least one phrase, such as 'dog' or 'dog . red car'"
             )
-        seen: dict[str, str] = {}
-        for phrase in self.phrases:
-            if seen.setdefault(phrase.text, phrase.label) != phrase.label:
-                raise QueryError(
-                    f"the phrase {phrase.text!r} is asked twice, with the labels "
-                    f"{seen[phrase.text]!r} and {phrase.label!r}: give it one"
-                )
-        if len(seen) < len(self.phrases):
-            raise QueryError("a phrase is asked twice: build the query with Query.of")
+        _check_phrases(self.phrases)
+        _check_targets(self.targets, self.phrases)
+        for rule in self.rules:
+            if rule.label not in self.labels:
+                raise QueryError(f"a rule speaks of {rule.label!r}, which is none of {self.labels}")
+        for template in self.templates:
+            if not isinstance(template, str) or template.count("{}") != 1:
+                raise QueryError(f"expected a template with one '{{}}' in it, got {template!r}")
 
     @classmethod
     def of(cls, asked: QueryLike) -> Query:
@@ -125,8 +176,18 @@ class Query:
 
     @property
     def labels(self) -> tuple[str, ...]:
-        """The distinct labels, in order of first use; `class_id` of a detection indexes them."""
-        return tuple(dict.fromkeys(phrase.label for phrase in self.phrases))
+        """The distinct labels; `class_id` of a detection indexes them.
+
+        First those that are wanted, in order of first use, then those of parts.
+        """
+        parts = (p.label for p in self.phrases if p.role == "part")
+        return tuple(dict.fromkeys([*self.wanted, *parts]))
+
+    @property
+    def wanted(self) -> tuple[str, ...]:
+        """The labels that a result can have: those of the phrases to find and of the targets."""
+        found = [p.label for p in self.phrases if p.role == "find"]
+        return tuple(dict.fromkeys([*found, *(target.label for target in self.targets)]))
 
     def with_threshold(self, default: float | None) -> Query:
         """Gives `default` to every phrase that has no threshold of its own."""
@@ -142,7 +203,10 @@ class Query:
         return len(self.phrases)
 
     def __str__(self) -> str:
-        return " . ".join(p.text + (f" -> {p.label}" if p.label != p.text else "") for p in self)
+        return " . ".join(
+            [_phrase_text(p) for p in self if p.role != "part"]
+            + [_counted(target) for target in self.targets]
+        )
 
 
 def check_threshold(value: float) -> float:
@@ -154,9 +218,59 @@ def check_threshold(value: float) -> float:
     >>> check_threshold(0.3)
     0.3
     """
-    if isinstance(value, bool) or not isinstance(value, Real) or not 0 <= value <= 1:
+    if not _is_number(value) or not 0 <= value <= 1:
         raise QueryError(f"expected a threshold between 0 and 1, got {value!r}")
     return float(value)
+
+
+def _check_phrases(phrases: tuple[Phrase, ...]) -> None:
+    asked: dict[str, Phrase] = {}
+    excluded: set[tuple[str, str]] = set()
+    for phrase in phrases:
+        if phrase.role == "exclude":
+            again = (phrase.text, phrase.label) in excluded
+            excluded.add((phrase.text, phrase.label))
+        else:
+            first = asked.setdefault(phrase.text, phrase)
+            if first.label != phrase.label:
+                raise QueryError(
+                    f"the phrase {phrase.text!r} is asked twice, with the labels "
+                    f"{first.label!r} and {phrase.label!r}: give it one"
+                )
+            again = first is not phrase
+        if again:
+            raise QueryError(
+                f"the phrase {phrase.text!r} is asked twice: build the query with Query.of"
+            )
+    for text, label in excluded:
+        if text in asked and label in ("", asked[text].label) and asked[text].role == "find":
+            raise QueryError(
+                f"{text!r} is both asked for and excluded: leave one out, or say which label it "
+                f"is excluded from"
+            )
+
+
+def _check_targets(targets: tuple[Target, ...], phrases: tuple[Phrase, ...]) -> None:
+    texts = {phrase.text for phrase in phrases if phrase.role != "exclude"}
+    for target in targets:
+        for part in target.walk():
+            if part.phrase not in texts:
+                raise QueryError(
+                    f"a target speaks of {part.phrase!r}, which is no phrase of the query: add "
+                    f"Phrase({part.phrase!r}, role='part')"
+                )
+
+
+def _phrase_text(phrase: Phrase) -> str:
+    if phrase.role == "exclude":
+        return f"not {phrase.text}" + (f" for {phrase.label}" if phrase.label else "")
+    return phrase.text + (f" -> {phrase.label}" if phrase.label != phrase.text else "")
+
+
+def _counted(target: Target) -> str:
+    number = "all" if target.count is None else str(target.count)
+    label = f" -> {target.label}" if target.label != target.phrase else ""
+    return f"{number} {target}{label}"
 
 
 def _split(prompt: str) -> Iterator[Phrase]:
@@ -168,12 +282,17 @@ def _split(prompt: str) -> Iterator[Phrase]:
 
 
 def _unique(phrases: Iterable[Phrase]) -> tuple[Phrase, ...]:
-    first: dict[tuple[str, str, float | None], Phrase] = {}
+    first: dict[tuple[object, ...], Phrase] = {}
     for phrase in phrases:
-        first.setdefault((phrase.text, phrase.label, phrase.threshold), phrase)
+        key = (phrase.text, phrase.label, phrase.threshold, phrase.role == "exclude")
+        first.setdefault(key, phrase)
         if len(first) > MAX_PHRASES:
             raise QueryError(f"more than {MAX_PHRASES:,} phrases: ask for fewer at a time")
     return tuple(first.values())
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 def _given(label: object) -> str:
