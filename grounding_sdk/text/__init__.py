@@ -1,0 +1,1 @@
+"""What words mean: tokens, noun phrases and captions, in pure Python."""
