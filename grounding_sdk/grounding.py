@@ -12,6 +12,7 @@ import numpy as np
 import supervision as sv
 
 from grounding_sdk.detections import empty_detections
+from grounding_sdk.evidence import Evidence
 from grounding_sdk.files import write_file
 from grounding_sdk.image import Image, ImageLike
 from grounding_sdk.query import Query, QueryLike
@@ -45,12 +46,14 @@ class Grounding:
         query: The phrases asked for.
         detections: What was found, with the columns that `grounding_sdk.detections` lists.
         trace: What each stage did.
+        evidence: For each target of the query, why its boxes were chosen; set by `Relate`.
     """
 
     image: Image
     query: Query
     detections: sv.Detections = field(repr=False)
     trace: tuple[Step, ...] = field(default=(), repr=False)
+    evidence: tuple[Evidence, ...] = field(default=(), repr=False)
 
     @classmethod
     def ask(cls, image: ImageLike, query: QueryLike) -> Grounding:
@@ -78,6 +81,14 @@ class Grounding:
         """How many of each label were found, in query order, zeros included."""
         found = list(self.detections.data["class_name"])
         return {label: found.count(label) for label in self.query.wanted}
+
+    def explain(self) -> str:
+        """Says what was understood, and what each candidate scored on each condition."""
+        if not self.query.targets:
+            return f"{self.query}\n  plain phrases: everything that the detector found is kept"
+        if not self.evidence:
+            return f"{self.query}\n  not judged: the pipeline has no relate stage"
+        return "\n\n".join(str(evidence) for evidence in self.evidence)
 
     def filter(
         self,

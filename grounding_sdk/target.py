@@ -27,8 +27,8 @@ RANKS = (
 )  # fmt: skip
 RELATIONS = (
     "left of", "right of", "above", "below", "on", "under", "in", "near", "far from", "between",
-    "behind", "in front of", "holding", "wearing", "with", "touching", "larger than",
-    "smaller than", "taller than", "shorter than",
+    "behind", "in front of", "holding", "wearing", "held by", "with", "touching",
+    "larger than", "smaller than", "taller than", "shorter than",
 )  # fmt: skip
 ATTRIBUTES = ("color",)
 KINDS = frozenset((*PLACES, *RANKS, *RELATIONS, *ATTRIBUTES))
@@ -91,7 +91,9 @@ class Target:
         head: The noun alone, as written ("cup" of "red cup").
         count: How many are meant, best first; None for all that meet the conditions.
         conditions: What is asked of them.
-        span: Where the expression stands in `Query.source`.
+        text: The words that it was read from.
+        span: Where they stand in `Query.source`.
+        ignored: Words among them that the reader did not understand.
 
     Raises:
         QueryError: If the phrase is empty or the count below 1.
@@ -102,10 +104,13 @@ class Target:
     head: str = ""
     count: int | None = None
     conditions: tuple[Condition, ...] = ()
+    text: str = ""
     span: tuple[int, int] | None = None
+    ignored: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "conditions", tuple(self.conditions))
+        for field in ("conditions", "ignored"):
+            object.__setattr__(self, field, tuple(getattr(self, field)))
         if not isinstance(self.phrase, str) or not self.phrase:
             raise QueryError(f"expected the text of a phrase, got {self.phrase!r}")
         object.__setattr__(self, "label", self.label or self.phrase)

@@ -16,7 +16,7 @@ PACKAGE = Path(grounding_sdk.__file__).parent
 # A module may import only from its own floor or from those below; side rooms see only the nouns.
 FLOORS = [
     {"errors", "__version__"},
-    {"query", "target", "image", "detections", "sources", "files"},
+    {"query", "target", "evidence", "image", "detections", "sources", "files"},
     {"grounding"},
     {"text"},
     {"models"},
@@ -26,7 +26,7 @@ FLOORS = [
     {"cli", "__main__"},
 ]
 SIDE_ROOMS = {"viz", "formats", "evaluation"}
-NOUNS = {"errors", "query", "target", "image", "detections", "files", "grounding"}
+NOUNS = {"errors", "query", "target", "evidence", "image", "detections", "files", "grounding"}
 
 CORE = (
     "query.py grounding.py models/ports.py pipeline.py stages/base.py stages/detect.py grounder.py"

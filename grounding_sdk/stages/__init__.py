@@ -5,8 +5,21 @@ from grounding_sdk.stages.detect import Detect
 from grounding_sdk.stages.merge import Merge
 from grounding_sdk.stages.parse import Parse
 from grounding_sdk.stages.refine import Refine
+from grounding_sdk.stages.relate import Relate
 from grounding_sdk.stages.segment import Segment
 
-STAGES: dict[str, type] = {stage.name: stage for stage in (Parse, Detect, Merge, Segment, Refine)}
+STAGES: dict[str, type] = {
+    stage.name: stage for stage in (Parse, Detect, Merge, Relate, Segment, Refine)
+}
 
-__all__ = ["STAGES", "Detect", "FunctionStage", "Merge", "Parse", "Refine", "Segment", "Stage"]
+__all__ = [
+    "STAGES",
+    "Detect",
+    "FunctionStage",
+    "Merge",
+    "Parse",
+    "Refine",
+    "Relate",
+    "Segment",
+    "Stage",
+]
