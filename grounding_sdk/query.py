@@ -190,10 +190,13 @@ class Query:
         return tuple(dict.fromkeys([*found, *(target.label for target in self.targets)]))
 
     def with_threshold(self, default: float | None) -> Query:
-        """Gives `default` to every phrase that has no threshold of its own."""
+        """Gives `default` to every phrase to be found that has no threshold of its own."""
         if default is None:
             return self
-        filled = (p if p.threshold is not None else replace(p, threshold=default) for p in self)
+        filled = (
+            p if p.threshold is not None or p.role == "exclude" else replace(p, threshold=default)
+            for p in self
+        )
         return replace(self, phrases=tuple(filled))
 
     def __iter__(self) -> Iterator[Phrase]:

@@ -12,6 +12,7 @@ from grounding_sdk.grounding import Grounding
 from grounding_sdk.models.ports import Detector
 from grounding_sdk.models.registry import load_detector
 from grounding_sdk.query import check_threshold
+from grounding_sdk.stages.exclude import compete, plain_query
 
 COLUMNS = ("class_name", "phrase", "phrase_id", "mask_score", "phrase_scores")
 
@@ -19,6 +20,8 @@ COLUMNS = ("class_name", "phrase", "phrase_id", "mask_score", "phrase_scores")
 @dataclass(frozen=True)
 class Detect:
     """Asks a detector for every phrase of each query, in one call for the whole batch.
+
+    Excluded phrases compete for the boxes and are not in the result, whatever the detector.
 
     Attributes:
         detector: A `Detector`, or the name, hub id or directory of one.
@@ -48,8 +51,10 @@ class Detect:
         Raises:
             ConfigError: If the detector breaks the contract of its port.
         """
+        default = self.model.default_threshold
         queries = [item.query.with_threshold(self.threshold) for item in items]
-        found = self.model.detect([item.image for item in items], queries)
+        asked = [plain_query(query, default) for query in queries]
+        found = self.model.detect([item.image for item in items], asked)
         if len(found) != len(items):
             raise ConfigError(
                 f"detector '{self.model.name}' returned {len(found)} results for "
@@ -63,6 +68,6 @@ class Detect:
                     f"result with grounding_sdk.detections.detections_from_scores"
                 )
         return [
-            replace(item, detections=detections)
-            for item, detections in zip(items, found, strict=True)
+            replace(item, detections=compete(query, detections, default))
+            for item, query, detections in zip(items, queries, found, strict=True)
         ]
