@@ -117,6 +117,11 @@ def test_boxes_of_an_excluded_phrase_suppress_those_that_they_overlap(
     assert found["phrase_scores"].shape == (len(expected), len(phrases))
 
 
+def test_a_box_on_which_it_is_a_tie_is_no_box_of_the_excluded_phrase():
+    detector = RowDetector([A, NEAR_A], {"dog": [0.6, 0.5], "toy dog": [0.6, 0]})
+    assert [score for _, _, score in summary(ground(detector, TOY, DOG))] == [0.6, 0.5]
+
+
 def test_the_result_is_numbered_as_the_query_is():
     hat, cap = Phrase("hard hat", "helmet"), excluded("cap", "helmet")
     phrases = (cap, Phrase("dog"), hat, excluded("hot dog", "dog"), Phrase("cap"))

@@ -62,9 +62,12 @@ def compete(query: Query, found: sv.Detections, default_threshold: float) -> sv.
     if all(phrase.role != "exclude" for phrase in query):
         return found
     texts = plain_query(query, default_threshold).texts
-    column = [texts.index(text) for text in query.texts]
-    scores = np.asarray(found["phrase_scores"], np.float32)
-    remaining = np.where(_struck(query, found.xyxy, scores, column), -np.inf, scores[:, column])
+    column = {text: index for index, text in enumerate(texts)}
+    columns = np.array([column[text] for text in query.texts])
+    plain_scores = np.asarray(found["phrase_scores"], np.float32)
+    scores = plain_scores[:, columns]
+    is_best = plain_scores.argmax(axis=1)[:, None] == columns
+    remaining = np.where(_struck(query, scores, is_best, found.xyxy), -np.inf, scores)
     thresholds = np.array(
         [default_threshold if p.threshold is None else p.threshold for p in query], np.float32
     )
@@ -82,7 +85,7 @@ def compete(query: Query, found: sv.Detections, default_threshold: float) -> sv.
         "class_name": np.array([phrase.label for phrase in chosen], str),
         "phrase": np.array([phrase.text for phrase in chosen], str),
         "phrase_id": best,
-        "phrase_scores": scores[order][:, column],
+        "phrase_scores": scores[order],
     }
     return replace(
         kept,
@@ -92,18 +95,20 @@ def compete(query: Query, found: sv.Detections, default_threshold: float) -> sv.
     )
 
 
-def _struck(query: Query, boxes: np.ndarray, scores: np.ndarray, column: list[int]) -> np.ndarray:
-    """Which phrases (N, K) are struck out on which boxes."""
-    best = scores.argmax(axis=1)
-    against: dict[str, np.ndarray] = {}  # for each label spoken against, the loudest on each box
-    for phrase, own in zip(query, column, strict=True):
-        if phrase.role == "exclude":
-            heard = _heard(scores[:, own], best == own, boxes, phrase.threshold or 0.0)
-            against[phrase.label] = np.maximum(heard, against.get(phrase.label, heard))
-    struck = np.zeros((len(boxes), len(query)), bool)
-    for label, loudest in against.items():
-        opposed = [label in ("", phrase.label) for phrase in query]
-        struck[:, opposed] |= scores[:, column][:, opposed] < loudest[:, None]
+def _struck(query: Query, scores: np.ndarray, is_best: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Which phrases (N, K) are struck out, given their scores and where they are best (N, K)."""
+    members: dict[str, list[int]] = {"": list(range(len(query)))}
+    against: dict[str, np.ndarray] = {}  # for each label, how loud it is spoken against
+    for index, phrase in enumerate(query):
+        if phrase.role != "exclude":
+            members.setdefault(phrase.label, []).append(index)
+            continue
+        heard = _heard(scores[:, index], is_best[:, index], boxes, phrase.threshold or 0.0)
+        against[phrase.label] = np.maximum(heard, against.get(phrase.label, heard))
+    struck = np.zeros(scores.shape, bool)
+    for label, heard in against.items():
+        opposed = members.get(label, [])
+        struck[:, opposed] |= scores[:, opposed] < heard[:, None]
     return struck
 
 
