@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from grounding_sdk.formats.objects import objects
+from grounding_sdk.formats.annotated import objects
+from grounding_sdk.formats.rle import rle_of
 from grounding_sdk.grounding import Grounding
 
 
@@ -29,7 +30,9 @@ def grounding_dict(grounding: Grounding, *, masks: bool = False) -> dict[str, An
             "mask_score": found.mask_score,
             "box": [round(value, 2) for value in found.box],
         }
-        entries.append(entry | ({"segmentation": found.rle} if masks else {}))
+        if masks:
+            entry["segmentation"] = None if found.mask is None else rle_of(found.mask, image.size)
+        entries.append(entry)
     return {
         "image": {"source": image.source, "width": image.width, "height": image.height},
         "query": {

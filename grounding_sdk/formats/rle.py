@@ -1,14 +1,17 @@
-"""COCO's compressed run-length masks, from crops: no full-size mask is ever built."""
+"""COCO's compressed run-length masks, to and from crops: no full-size mask is ever built."""
 
 from __future__ import annotations
 
-from typing import TypedDict
+from collections.abc import Sequence
+from typing import Any, TypedDict
 
 import numpy as np
 import supervision as sv
 from pycocotools import mask as coco_mask
 
 from grounding_sdk.detections import Size, mask_crop
+from grounding_sdk.formats.annotated import Mask
+from grounding_sdk.formats.errors import FormatError
 
 
 class Rle(TypedDict):
@@ -58,3 +61,103 @@ def crop_rle(crop: np.ndarray, x: int, y: int, image_size: Size) -> Rle:
     runs = {"size": [height, width], "counts": counts.tolist()}
     packed = coco_mask.frPyObjects(runs, height, width)
     return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+
+
+def rle_of(mask: Mask, image_size: Size) -> Rle:
+    """Returns a mask as compressed RLE.
+
+    >>> rle_of(Mask(np.ones((2, 1), bool), 1, 0), (2, 2))
+    {'size': [2, 2], 'counts': '22'}
+    """
+    return crop_rle(mask.crop, mask.x, mask.y, image_size)
+
+
+def rle_mask(rle: Any) -> Mask:
+    """Returns the mask that an RLE stands for.
+
+    Args:
+        rle: `size` [height, width] and `counts`: compressed (str or bytes), or a list of run
+            lengths.
+
+    Raises:
+        FormatError: If the runs do not add up to the size. (pycocotools would read on into
+            whatever lies behind them.)
+
+    >>> rle_mask({"size": [2, 2], "counts": "22"})
+    Mask(crop=array([[ True],
+           [ True]]), x=1, y=0)
+    """
+    try:
+        height, width = (int(side) for side in rle["size"])
+        counts = rle["counts"]
+        counts = np.array(counts, np.int64) if isinstance(counts, list) else _unpacked(counts)
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise FormatError(f"expected an RLE with size and counts, got {rle!r:.80}") from error
+    edges = np.cumsum(counts, dtype=np.int64)
+    total = int(edges[-1]) if len(edges) else 0
+    if min(height, width) < 0 or counts.ndim != 1 or (counts < 0).any() or total != height * width:
+        raise FormatError(
+            f"the RLE's runs cover {total} pixels, expected {height} x {width} of its size: the "
+            f"file is damaged, or the size is not [height, width]"
+        )
+    starts, stops = edges[:-1:2], edges[1::2]
+    starts, stops = starts[: len(stops)][(full := stops > starts[: len(stops)])], stops[full]
+    if not len(starts):
+        return Mask(np.zeros((0, 0), bool))
+    left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
+    changes = np.zeros((right - left) * height + 1, np.int8)  # the columns that the mask crosses
+    np.add.at(changes, starts - left * height, 1)
+    np.add.at(changes, stops - left * height, -1)
+    columns = np.cumsum(changes[:-1], dtype=np.int8).reshape(right - left, height)
+    return Mask(columns.T.astype(bool), left, 0)
+
+
+def run_lengths(values: np.ndarray) -> np.ndarray:
+    """Returns how long each run of a flat bool array is, zeros first.
+
+    >>> run_lengths(np.array([True, True, False])).tolist()
+    [0, 2, 1]
+    """
+    edges = np.flatnonzero(np.diff(values, prepend=False))
+    return np.diff(edges, prepend=0, append=len(values))
+
+
+def from_run_lengths(counts: Sequence[int], shape: Size) -> np.ndarray:
+    """Returns the (h, w) bool crop of row-major run lengths, zeros first.
+
+    Raises:
+        FormatError: If the runs do not add up to the shape.
+
+    >>> from_run_lengths([1, 2, 1], (2, 2)).astype(int).tolist()
+    [[0, 1], [1, 0]]
+    """
+    counts = np.asarray(counts, np.int64)
+    if min(shape) < 1 or (counts < 0).any() or int(counts.sum()) != shape[0] * shape[1]:
+        raise FormatError(
+            f"the mask's runs cover {int(counts.sum())} pixels, expected {shape[0]} x {shape[1]}: "
+            f"the file is damaged"
+        )
+    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(shape)
+
+
+def _unpacked(counts: str | bytes) -> np.ndarray:
+    """Run lengths from COCO's text: groups of 5 bits, lowest first, as differences of every second.
+
+    As `rleFrString` of pycocotools' maskApi.c does it.
+    """
+    codes = np.frombuffer(counts.encode("ascii") if isinstance(counts, str) else counts, np.uint8)
+    codes = codes.astype(np.int64) - 48
+    last = codes & 0x20 == 0
+    if not len(codes) or not last[-1] or codes.min() < 0 or codes.max() > 63:
+        raise ValueError("not the counts of an RLE")
+    starts = np.flatnonzero(np.concatenate([[True], last[:-1]]))
+    place = np.arange(len(codes)) - np.repeat(starts, np.diff(starts, append=len(codes)))
+    if place.max() > 8:
+        raise ValueError("a run length of more than 45 bits")
+    values = np.add.reduceat((codes & 0x1F) << (5 * place), starts)
+    ends = np.flatnonzero(last)
+    negative = codes[ends] & 0x10 != 0
+    values -= negative * (np.int64(1) << (5 * (place[ends] + 1)))
+    values[1::2] = np.cumsum(values[1::2])
+    values[2::2] = np.cumsum(values[2::2])
+    return values

@@ -62,7 +62,7 @@ def test_pycocotools_reads_images_boxes_labels_and_masks(tmp_path):
     assert coco.cats == {1: {"id": 1, "name": "dog"}, 2: {"id": 2, "name": "cat"}}
     first, second = coco.loadAnns([1, 2])
     assert first["bbox"] == [10, 5, 10, 10]
-    assert second["bbox"] == [24.5, 19.26, 15.5, 10.74]
+    assert second["bbox"] == [24.5, 19.256, 15.5, 10.744]
     for annotation, dense in zip((first, second), grounding.detections.mask, strict=True):
         assert (coco.annToMask(annotation) == dense).all()
         assert annotation["area"] == dense.sum()
