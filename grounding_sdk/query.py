@@ -130,9 +130,13 @@ class Query:
             )
         _check_phrases(self.phrases)
         _check_targets(self.targets, self.phrases)
+        labels, ruled = set(self.labels), set[str]()
         for rule in self.rules:
-            if rule.label not in self.labels:
+            if rule.label not in labels:
                 raise QueryError(f"a rule speaks of {rule.label!r}, which is none of {self.labels}")
+            if rule.label in ruled:
+                raise QueryError(f"two rules speak of {rule.label!r}: make one of them")
+            ruled.add(rule.label)
         for template in self.templates:
             if not isinstance(template, str) or template.count("{}") != 1:
                 raise QueryError(f"expected a template with one '{{}}' in it, got {template!r}")

@@ -3,6 +3,7 @@ from __future__ import annotations
 import pytest
 
 from grounding_sdk import Phrase, Query, QueryError
+from grounding_sdk.query import LabelRule
 
 
 @pytest.mark.parametrize(
@@ -81,3 +82,32 @@ def test_what_makes_no_query_is_refused_with_the_reason(asked, message):
 def test_a_threshold_is_a_number_from_0_to_1(threshold):
     with pytest.raises(QueryError, match="threshold between 0 and 1"):
         Phrase("dog", threshold=threshold)
+
+
+@pytest.mark.parametrize(
+    "rules, message",
+    [
+        ([LabelRule("cat")], "'cat', which is none of"),
+        ([LabelRule("dog", nms=0.5), LabelRule("dog", max_count=1)], "two rules speak of 'dog'"),
+    ],
+)
+def test_rules_speak_of_labels_that_there_are_once_each(rules, message):
+    with pytest.raises(QueryError, match=message):
+        Query((Phrase("dog"),), rules=rules)
+
+
+@pytest.mark.parametrize("nms", [0, 1.5, "0.5", float("nan"), True])
+def test_an_nms_is_a_number_above_0_up_to_1(nms):
+    with pytest.raises(QueryError, match="expected nms of 'dog' above 0 and up to 1"):
+        LabelRule("dog", nms=nms)
+
+
+@pytest.mark.parametrize("count", [0, -1, 1.0, "3", True])
+def test_a_max_count_is_a_whole_number_from_1(count):
+    with pytest.raises(QueryError, match="max_count of 'dog' as a whole number"):
+        LabelRule("dog", max_count=count)
+
+
+def test_a_default_threshold_is_not_for_what_is_excluded():
+    query = Query((Phrase("dog"), Phrase("toy dog", role="exclude"))).with_threshold(0.2)
+    assert [p.threshold for p in query] == [0.2, None]

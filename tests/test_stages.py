@@ -3,10 +3,22 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grounding_sdk import ConfigError, FakeSegmenter, Grounding, Merge, Parse, Refine, Segment
+from grounding_sdk import (
+    ConfigError,
+    FakeSegmenter,
+    Grounding,
+    Merge,
+    Parse,
+    Phrase,
+    Query,
+    Refine,
+    Segment,
+)
 from grounding_sdk.detections import compact_masks, detections_from_scores, with_columns
+from grounding_sdk.query import LabelRule
 from grounding_sdk.stages import Detect
 from grounding_sdk.stages.refine import refine_mask
+from grounding_sdk.target import Condition, Target
 
 PICTURE = np.zeros((60, 80, 3), np.uint8)
 
@@ -55,6 +67,75 @@ def test_merge_keeps_one_of_each_object(stage, boxes, scores, labels):
 def test_merging_unites_the_boxes():
     item = Merge("merge")([found("dog . cat", NEAR, [[0.9, 0], [0.8, 0]])])[0]
     assert item.detections.xyxy.tolist() == [[0, 0, 21, 21]]
+
+
+DOG, CAT = Phrase("dog"), Phrase("cat")
+THREE = [[0, 0, 20, 20], [0, 0, 20, 15], [0, 0, 20, 9]]  # IoU 0.75 and 0.45 with the first
+
+
+@pytest.mark.parametrize(
+    "stage, rules, scores, expected",
+    [
+        (Merge(), [], "dog dog dog", [0.9, 0.7]),
+        (Merge(), [LabelRule("dog", nms=0.4)], "dog dog dog", [0.9]),
+        (Merge(), [LabelRule("dog", nms=0.8)], "dog dog dog", [0.9, 0.8, 0.7]),
+        (Merge(), [LabelRule("cat", nms=0.4)], "dog dog dog", [0.9, 0.7]),
+        (Merge(), [LabelRule("dog", nms=0.4)], "dog cat dog", [0.9, 0.8]),
+        (
+            Merge(),
+            [LabelRule("dog", nms=0.4), LabelRule("cat", nms=1)],
+            "dog cat cat",
+            [0.9, 0.8, 0.7],
+        ),
+        (Merge(), [LabelRule("dog", max_count=1)], "dog dog dog", [0.9]),
+        (Merge(), [LabelRule("dog", max_count=2)], "dog dog dog", [0.9, 0.7]),  # after suppression
+        (Merge(), [LabelRule("dog", max_count=1)], "dog cat dog", [0.9, 0.8]),
+        (Merge(), [LabelRule("dog", nms=0.8, max_count=2)], "dog dog dog", [0.9, 0.8]),
+        (Merge(), [LabelRule("dog", max_count=1)], "cat", [0.9]),
+        # A rule drops, and keeps scores and boxes as they are, whatever the method.
+        (Merge("soft-nms"), [LabelRule("dog", nms=0.4)], "dog dog dog", [0.9]),
+        (Merge("merge"), [LabelRule("dog", nms=0.8)], "dog dog dog", [0.9, 0.8, 0.7]),
+        # Across labels, the stage's own overlap has the last word.
+        (Merge(within="all"), [LabelRule("dog", nms=0.4)], "dog cat dog", [0.9]),
+        (Merge(within="all"), [LabelRule("dog", nms=0.8)], "dog cat dog", [0.9, 0.7]),
+    ],
+)
+def test_label_rules_come_before_the_stages_settings(stage, rules, scores, expected):
+    rows = [
+        [score * (label == "dog"), score * (label == "cat")]
+        for label, score in zip(scores.split(), (0.9, 0.8, 0.7), strict=False)
+    ]
+    item = stage([found(Query((DOG, CAT), rules=rules), THREE[: len(rows)], rows)])[0]
+    np.testing.assert_allclose(item.detections.confidence, expected)
+    assert item.detections["phrase_scores"].shape == (len(expected), 2)
+
+
+def test_a_labels_phrases_count_together():
+    query = Query(
+        (Phrase("person", "human"), Phrase("boy", "human")), rules=[LabelRule("human", max_count=1)]
+    )
+    item = Merge()([found(query, FAR, [[0.5, 0], [0, 0.6]])])[0]
+    assert item.detections["phrase"].tolist() == ["boy"]
+
+
+def test_candidates_of_a_target_are_not_counted_before_it_chooses():
+    query = Query(
+        (Phrase("dog", role="part"),),
+        targets=(Target("dog", conditions=(Condition("rightmost"),)),),
+        rules=(LabelRule("dog", max_count=1),),
+    )
+    assert len(Merge()([found(query, FAR, [[0.9], [0.8]])])[0]) == 2
+
+
+def test_rules_keep_masks_with_their_rows():
+    masks = compact_masks(
+        [np.ones((n, n), bool) for n in (5, 6, 7)], [(0, 0), (0, 0), (30, 30)], (60, 80)
+    )
+    query = Query((DOG, CAT), rules=(LabelRule("dog", nms=0.5),))
+    item = Merge()(
+        [found(query, [*NEAR, [30, 30, 40, 40]], [[0.7, 0], [0, 0.8], [0.9, 0]], masks)]
+    )[0]
+    assert item.detections.mask.area.tolist() == [25, 36, 49]
 
 
 def test_segment_gives_each_box_its_mask_and_score_and_keeps_the_detectors_score():

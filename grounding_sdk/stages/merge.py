@@ -11,6 +11,7 @@ import supervision as sv
 
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.grounding import Grounding
+from grounding_sdk.query import Query
 
 Method = Literal["nms", "soft-nms", "merge"]
 Scope = Literal["label", "all"]
@@ -21,6 +22,11 @@ class Merge:
     """Suppresses or merges detections that overlap, as `supervision` implements it.
 
     Overlap is measured on masks where there are any, else on boxes.
+
+    A query's rules come before the stage's own settings: among the detections of a label that
+    states `nms`, that IoU alone decides which to drop, whatever the method. With "all", they are
+    compared with the others after that. `max_count` is applied last, and not to what `Relate` has
+    yet to choose from.
 
     Attributes:
         method: "nms" drops the lower scoring of two (non-maximum suppression); "soft-nms" lowers
@@ -50,16 +56,43 @@ class Merge:
 
     def __call__(self, items: Sequence[Grounding]) -> list[Grounding]:
         """Returns the items with fewer or equally many detections, best first."""
-        return [replace(item, detections=self._merged(item.detections)) for item in items]
+        return [
+            replace(item, detections=self._merged(item.detections, item.query)) for item in items
+        ]
 
-    def _merged(self, found: sv.Detections) -> sv.Detections:
+    def _merged(self, found: sv.Detections, query: Query) -> sv.Detections:
         if len(found) < 2:
             return found
+        rest, ruled = np.ones(len(found), bool), []
+        for rule in query.rules:
+            if rule.nms is not None:
+                of_label = found.data["class_name"] == rule.label
+                rest &= ~of_label
+                ruled.append(found.select(of_label).with_nms(rule.nms))
+        if not ruled:
+            kept = self._suppressed(found)
+        elif self.within == "all":
+            kept = self._suppressed(sv.Detections.merge([found.select(rest), *ruled]))
+        else:
+            kept = sv.Detections.merge([self._suppressed(found.select(rest)), *ruled])
+        kept = kept.select(np.argsort(-np.asarray(kept.confidence), kind="stable"))
+        return _counted(kept, query)
+
+    def _suppressed(self, found: sv.Detections) -> sv.Detections:
         across = self.within == "all"
         if self.method == "nms":
-            kept = found.with_nms(self.overlap, class_agnostic=across)
-        elif self.method == "soft-nms":
-            kept = found.with_soft_nms(self.overlap, across, score_threshold=self.min_score)
-        else:
-            kept = found.with_nmm(self.overlap, class_agnostic=across)
-        return kept.select(np.argsort(-np.asarray(kept.confidence), kind="stable"))
+            return found.with_nms(self.overlap, class_agnostic=across)
+        if self.method == "soft-nms":
+            return found.with_soft_nms(self.overlap, across, score_threshold=self.min_score)
+        return found.with_nmm(self.overlap, class_agnostic=across)
+
+
+def _counted(found: sv.Detections, query: Query) -> sv.Detections:
+    """Keeps the first `max_count` of each label that has such a rule."""
+    kept = np.ones(len(found), bool)
+    to_find = np.array([phrase.role == "find" for phrase in query])
+    for rule in query.rules:
+        if rule.max_count is not None:
+            counts = to_find[found.data["phrase_id"]] & (found.data["class_name"] == rule.label)
+            kept[np.flatnonzero(counts)[rule.max_count :]] = False
+    return found if kept.all() else found.select(kept)
