@@ -7,6 +7,7 @@ that plain Python code would expect:
      ├── ImageError (ValueError)              a picture could not be read
      │    └── ImageNotFoundError (FileNotFoundError)
      ├── QueryError (ValueError)              the words asked for make no query
+     ├── RewriteError (RuntimeError)          a rewriter's server gave no answer of use
      ├── PromptError (ValueError)             boxes, points or masks that a segmenter cannot use
      ├── ConfigError (ValueError)             a pipeline or option that cannot work
      ├── UnknownModelError (LookupError)      no model has this name
@@ -37,6 +38,10 @@ class ImageNotFoundError(ImageError, FileNotFoundError):
 
 class QueryError(GroundingError, ValueError):
     """The words asked for make no query."""
+
+
+class RewriteError(GroundingError, RuntimeError):
+    """A server that should put a query into other words gave no answer of use, or none in time."""
 
 
 class PromptError(GroundingError, ValueError):
