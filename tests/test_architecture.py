@@ -13,7 +13,8 @@ import grounding_sdk
 
 PACKAGE = Path(grounding_sdk.__file__).parent
 
-# A module may import only from its own floor or from those below; side rooms see only the nouns.
+# A module may import only from its own floor or from those below; side rooms see only the nouns,
+# and evaluation also words.
 FLOORS = [
     {"errors", "__version__"},
     {"query", "target", "evidence", "image", "detections", "sources", "files"},
@@ -55,7 +56,7 @@ def imported_rooms(path):
 
 def allowed(room):
     if room in SIDE_ROOMS:
-        return NOUNS | SIDE_ROOMS
+        return NOUNS | SIDE_ROOMS | ({"text"} if room == "evaluation" else set())
     floor = next(i for i, floor in enumerate(FLOORS) if room in floor)
     below = set().union(*FLOORS[: floor + 1])
     return below | SIDE_ROOMS if floor > 3 else below
