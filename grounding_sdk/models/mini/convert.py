@@ -19,8 +19,8 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
-from grounding_sdk.models.mini.data import Files
 from grounding_sdk.models.mini.network import ImageEncoder, Mini, TextEncoder
+from grounding_sdk.models.mini.sources import Files
 from grounding_sdk.models.mini.text import PhraseEncoder
 from grounding_sdk.models.mini.weights import (
     TEXT,
@@ -135,7 +135,7 @@ def main() -> None:
     model.encoder = convert_image_encoder(net)
     encode = PhraseEncoder(load_text(arguments.out / TEXT), arguments.out / TOKENIZER)
     initialise(model, encode(class_names(Files(arguments.names))))
-    save_vision(model, arguments.out / VISION)
+    save_vision(model.state_dict(), arguments.out / VISION)
 
 
 if __name__ == "__main__":

@@ -24,8 +24,8 @@ from pycocotools.coco import COCO
 from pycocotools.cocoeval import COCOeval
 
 from grounding_sdk.image import Image
-from grounding_sdk.models.mini.data import Annotation, Files, Photo, decode_mask, read_coco
 from grounding_sdk.models.mini.predictor import MiniDetector, MiniSegmenter
+from grounding_sdk.models.mini.sources import Annotation, Files, Photo, decode_mask, read_coco
 from grounding_sdk.query import Query
 
 Row = tuple[np.ndarray, np.ndarray, np.ndarray]  # boxes (N, 4), scores (N,), names (N,)

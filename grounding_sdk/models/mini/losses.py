@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -66,24 +68,44 @@ def assign(
     return positive, owner, target.clamp(0.05, 1.0)
 
 
+# What an object is to a phrase. `CONTRARY`: it has the name and another attribute.
+OTHER, MATCH, UNKNOWN, CONTRARY = 0, 1, 2, 3
+CONTRARY_WEIGHT = 0.5
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is in a picture: G objects, K phrases.
+
+    Attributes:
+        boxes: (G, 4) xyxy.
+        columns: (G,) int64 in 0..K-1, the phrase that is the object's plain name.
+        weak: (G,) bool: the box only says where to look.
+        relation: (G, K) of `OTHER`, `MATCH`, `UNKNOWN`, `CONTRARY`.
+    """
+
+    boxes: Tensor
+    columns: Tensor
+    weak: Tensor
+    relation: Tensor
+
+
 def detection_loss(
     outputs: tuple[Tensor, Tensor, Tensor],
     centres: Tensor,
     strides: Tensor,
-    truths: list[tuple[Tensor, Tensor, Tensor]],
+    truths: list[Truth],
     negatives: Tensor,
-    alike: Tensor,
     exhaustive: Tensor,
 ) -> tuple[Tensor, dict[str, float]]:
-    """Quality-weighted BCE over names, GIoU over boxes, BCE over objectness.
+    """Quality-weighted BCE over phrases, GIoU over boxes, BCE over objectness.
 
     Args:
-        outputs: Name logits (B, P, K), boxes (B, P, 4), objectness logits (B, P).
+        outputs: Phrase logits (B, P, K), boxes (B, P, 4), objectness logits (B, P).
         centres: (P, 2) of the positions.
         strides: (P,) of the positions.
-        truths: For each picture boxes (G, 4), columns (G,) int64 in 0..K-1, weak (G,) bool.
-        negatives: (B, K) bool: names whose absence the picture's source vouches for.
-        alike: (K, K) bool: names too near in meaning to be told apart.
+        truths: Of each picture.
+        negatives: (B, K) bool: phrases whose absence the picture's source vouches for.
         exhaustive: (B,) bool: background counts as "no object".
 
     Returns:
@@ -95,25 +117,29 @@ def detection_loss(
     weights = 0.75 * score**2 * negatives[:, None, :]
     object_weights = 0.75 * objects.detach().sigmoid() ** 2 * exhaustive[:, None]
     box_loss, total = logits.new_zeros(()), 0.0
-    for i, (truth, columns, weak) in enumerate(truths):
-        if not len(truth):
+    for i, truth in enumerate(truths):
+        if not len(truth.boxes):
             continue
+        weak, relation = truth.weak, truth.relation
         with torch.no_grad():
-            iou, _ = pair_iou(boxes[i][:, None], truth[None])
+            iou, _ = pair_iou(boxes[i][:, None], truth.boxes[None])
             positive, owner, target = assign(
-                score[i][:, columns], iou, centres, strides, truth, weak
+                score[i][:, truth.columns], iou, centres, strides, truth.boxes, weak
             )
-            if weak.any():  # inside a weak box nothing is known to be background
-                within = (centres[:, None] > truth[:, :2]) & (centres[:, None] < truth[:, 2:])
-                for g in weak.nonzero()[:, 0]:
-                    weights[i][within.all(-1)[:, g], columns[g]] = 0.0
-        targets[i, positive, columns[owner]] = target
-        weights[i, positive] *= ~alike[columns[owner]]
-        weights[i, positive, columns[owner]] = 1.0
+            for g in weak.nonzero()[:, 0]:  # inside a weak box nothing is known to be background
+                x0, y0, x1, y1 = truth.boxes[g]
+                x, y = centres.unbind(1)
+                within = (x > x0) & (x < x1) & (y > y0) & (y < y1)
+                weights[i] *= ~(within[:, None] & (relation[g] != OTHER))
+        known = relation[owner]
+        value = weights[i, positive] * (known != UNKNOWN)
+        value = torch.where(known == CONTRARY, value.clamp(min=CONTRARY_WEIGHT), value)
+        weights[i, positive] = torch.where(known == MATCH, 1.0, value)
+        targets[i, positive] = target[:, None] * (known == MATCH)
         strong = ~weak[owner]
         object_targets[i, positive[strong]] = target[strong]
-        object_weights[i, positive] = strong.float()
-        _, giou = pair_iou(boxes[i, positive[strong]], truth[owner[strong]])
+        object_weights[i, positive] = strong.to(object_weights.dtype)
+        _, giou = pair_iou(boxes[i, positive[strong]], truth.boxes[owner[strong]])
         box_loss = box_loss + ((1 - giou) * target[strong]).sum()
         total += float(target.sum())
     name_loss = (

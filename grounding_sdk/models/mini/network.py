@@ -33,7 +33,8 @@ LITE2_STAGES = (
     (5, 2, 6, 208, 5),
     (3, 1, 6, 352, 1),
 )
-FEATURE_CHANNELS = (24, 48, 120, 352)  # strides 4, 8, 16, 32
+# (channels, stride) of what the encoder gives: plain colours, then its features.
+MAPS = ((3, 4), (24, 4), (48, 8), (120, 16), (352, 32))
 TOP_CHANNELS, IMAGENET_CLASSES = 1280, 1000
 
 
@@ -104,10 +105,12 @@ class ImageEncoder(nn.Module):
         """Encode (B, 3, H, W) pixels in 0..255, sides multiples of 32.
 
         Returns:
-            Features (B, C, H/s, W/s) for s in 4, 8, 16, 32; C as in `FEATURE_CHANNELS`.
+            Maps (B, C, H/s, W/s), channels C and strides s as in `MAPS`: colours, averaged, and
+            the features.
         """
-        x = self.stem((pixels - PIXEL_MEAN) / PIXEL_SCALE)
-        outputs = []
+        pixels = (pixels - PIXEL_MEAN) / PIXEL_SCALE
+        outputs = [functional.avg_pool2d(pixels, 4)]
+        x = self.stem(pixels)
         for i, stage in enumerate(self.stages):
             x = stage(x)
             if i in (1, 2, 4, 6):
@@ -219,17 +222,87 @@ class PhraseAdapter(nn.Module):
         return vectors, known * torch.softmax(similarity / 0.04, dim=-1)
 
 
+LOOK_STRIDE = 8
+
+
+class Looks(nn.Module):
+    """What a box looks like against what a phrase says of it: colour, pattern, size.
+
+    The tower's features tell things apart, not their colours. So every cell of the finest maps is
+    turned into a few looks, and their means over a box, and over its middle, are matched with
+    the phrase. Means over any box come from a summed-area table (Crow 1984): one pass over the
+    maps, then four reads a box, however many phrases are asked.
+    """
+
+    def __init__(self, looks: int = 48, size: int = 64) -> None:
+        super().__init__()
+        channels = MAPS[0][0] + MAPS[1][0]
+        self.cells = nn.Sequential(
+            nn.Conv2d(channels, 64, 1), nn.ReLU(), nn.Conv2d(64, looks, 1), nn.ReLU()
+        )
+        self.box = nn.Sequential(nn.Linear(2 * looks + 2, 128), nn.ReLU(), nn.Linear(128, size))
+        last = nn.Linear(128, size)
+        nn.init.zeros_(last.weight)  # at first no phrase says anything of looks
+        nn.init.zeros_(last.bias)
+        self.phrase = nn.Sequential(nn.Linear(TEXT_DIM, 128), nn.ReLU(), last)
+
+    def forward(self, features: list[Tensor], boxes: Tensor, phrases: Tensor) -> Tensor:
+        """Evidence (B, P, K) for boxes (B, P, 4) in pixels and phrases (K, 384)."""
+        looks = functional.avg_pool2d(self.cells(torch.cat(features[:2], 1)), LOOK_STRIDE // 4)
+        table = summed_area(looks.float())
+        middle, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
+        inner = torch.cat([middle - 0.25 * sides, middle + 0.25 * sides], -1)
+        means = [box_means(table, b / LOOK_STRIDE) for b in (boxes, inner)]
+        picture = 4.0 * max(features[0].shape[-2:])
+        means.append((sides.clamp(min=1.0) / picture).log())
+        return self.box(torch.cat(means, -1)) @ self.phrase(10.0 * phrases).T
+
+
+def summed_area(maps: Tensor) -> Tensor:
+    """(B, C, H, W) -> (B, C, H+1, W+1): sums over everything above and to the left."""
+    return functional.pad(maps, (1, 0, 1, 0)).cumsum(2).cumsum(3)
+
+
+def box_means(table: Tensor, boxes: Tensor) -> Tensor:
+    """Means over boxes from a summed-area table.
+
+    Args:
+        table: (B, C, H+1, W+1) from `summed_area`.
+        boxes: (B, P, 4) xyxy in cells; rounded outwards, clipped, never less than a cell.
+
+    Returns:
+        (B, P, C).
+
+    >>> table = summed_area(torch.arange(12.0).view(1, 1, 3, 4))
+    >>> box_means(table, torch.tensor([[[1.0, 0.0, 3.0, 2.0]]])).item()  # 1, 2, 5, 6
+    3.5
+    """
+    width = table.shape[-1]
+    limit = boxes.new_tensor([table.shape[-1] - 2, table.shape[-2] - 2])
+    low = boxes[..., :2].floor().clamp(min=0).minimum(limit)
+    high = torch.maximum(boxes[..., 2:].ceil().minimum(limit + 1), low + 1)
+    flat = table.flatten(2).transpose(1, 2)
+    (x0, y0), (x1, y1) = low.long().unbind(-1), high.long().unbind(-1)
+
+    def read(x: Tensor, y: Tensor) -> Tensor:
+        return flat.gather(1, (y * width + x)[..., None].expand(-1, -1, flat.shape[-1]))
+
+    total = read(x1, y1) - read(x0, y1) - read(x1, y0) + read(x0, y0)
+    return total / (high - low).prod(-1, keepdim=True)
+
+
 class RegionTextHead(nn.Module):
     """Boxes with one score a phrase, from a pyramid of strides 8, 16, 32 and 64.
 
     A position's score for a phrase is the scaled cosine of its vector to the phrase's vector,
-    plus the evidence of the ImageNet classes that the phrase resembles. The semantic shortcut
-    from the last feature map reaches every level, so that names never trained still work.
+    plus the evidence of the ImageNet classes that the phrase resembles, plus that of what the
+    position's box looks like. The semantic shortcut from the last feature map reaches every
+    level, so that names never trained still work.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, WIDTH, 1) for c in FEATURE_CHANNELS[1:])
+        self.lateral = nn.ModuleList(nn.Conv2d(c, WIDTH, 1) for c, _ in MAPS[2:])
         self.fine = nn.ModuleList(Separable(WIDTH) for _ in range(3))
         self.coarse = Separable(WIDTH)
         self.tower = nn.Sequential(Separable(WIDTH), Separable(WIDTH))
@@ -241,6 +314,7 @@ class RegionTextHead(nn.Module):
         self.distances.bias = nn.Parameter(torch.full((4,), 1.5))
         self.objectness.bias = nn.Parameter(torch.full((1,), -3.0))
         self.phrases = PhraseAdapter()
+        self.looks = Looks()
         self.log_scale = nn.Parameter(torch.tensor(2.3))
         self.bias = nn.Parameter(torch.tensor(-5.0))
         self.class_evidence = nn.Parameter(torch.tensor(0.5))
@@ -252,7 +326,7 @@ class RegionTextHead(nn.Module):
         """Score every position of the pyramid against every phrase.
 
         Args:
-            features: Maps of strides 4, 8, 16, 32 from `ImageEncoder`.
+            features: Maps from `ImageEncoder`.
             top: (B, 1280, H/32, W/32), `ImageEncoder.top` of the last feature map.
             classes: (B, 1000, H/32, W/32), `ImageEncoder.classifier` of `top`.
             phrases: (K, 384) unit vectors from `TextEncoder`.
@@ -281,11 +355,13 @@ class RegionTextHead(nn.Module):
                 (logits, sides.flatten(2).transpose(1, 2), self.objectness(boxed).flatten(1))
             )
         names, sides, objects = (torch.cat(parts, 1) for parts in zip(*outputs, strict=True))
-        return names, sides, objects
+        size = (4 * features[0].shape[-2], 4 * features[0].shape[-1])
+        boxes = boxes_from_sides(positions(*size)[0].to(sides.device), sides.detach())
+        return names + self.looks(features, boxes, phrases), sides, objects
 
     def pyramid(self, features: list[Tensor]) -> list[Tensor]:
         """Mix the features down and up again: four maps of 128 channels, strides 8 to 64."""
-        maps = top_down([conv(x) for conv, x in zip(self.lateral, features[1:], strict=True)])
+        maps = top_down([conv(x) for conv, x in zip(self.lateral, features[2:], strict=True)])
         maps = [layer(x) for layer, x in zip(self.fine, maps, strict=True)]
         for i in (1, 2):
             maps[i] = maps[i] + resample(maps[i - 1], maps[i])
@@ -351,7 +427,7 @@ class MaskHead(nn.Module):
 
     def __init__(self, channels: int = 64, width: int = 64) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c in FEATURE_CHANNELS)
+        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c, _ in MAPS[1:])
         self.enter = nn.Conv2d(channels + PROMPT_PLANES, width, 1)
         self.trunk = nn.Sequential(*[Residual(width, d) for d in (1, 2, 4, 2, 1)])
         self.quality = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, MASKS))
@@ -366,7 +442,7 @@ class MaskHead(nn.Module):
 
     def embed(self, features: list[Tensor]) -> Tensor:
         """Join the encoder's features into one map (B, 64, H/4, W/4), once an image."""
-        lateral = [conv(x) for conv, x in zip(self.lateral, features, strict=True)]
+        lateral = [conv(x) for conv, x in zip(self.lateral, features[1:], strict=True)]
         return sum((resample(x, lateral[0]) for x in lateral[1:]), lateral[0])
 
     def forward(

@@ -15,8 +15,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grounding_sdk.models.mini.data import Picture
-from grounding_sdk.models.mini.network import FEATURE_CHANNELS
+from grounding_sdk.models.mini.attributes import ATTRIBUTES
+from grounding_sdk.models.mini.network import MAPS
+from grounding_sdk.models.mini.pictures import Picture
 
 OBJECTS = 64  # kept of a picture
 MASKS = 8
@@ -30,13 +31,14 @@ class FeaturePool:
     def __init__(self, directory: str | Path, slots: int, size: int) -> None:
         self.directory, self.slots, self.size = Path(directory), slots, size
         self.directory.mkdir(parents=True, exist_ok=True)
-        self.features = [
-            self._array(f"features{s}", (size // s, size // s, c), np.float16)
-            for c, s in zip(FEATURE_CHANNELS, (4, 8, 16, 32), strict=True)
+        self.maps = [
+            self._array(f"map{i}", (size // s, size // s, c), np.float16)
+            for i, (c, s) in enumerate(MAPS)
         ]
         self.boxes = self._array("boxes", (OBJECTS, 4), np.float32)
         self.names = self._array("names", (OBJECTS,), np.int32)  # plus one; 0 is "no object"
         self.weak = self._array("weak", (OBJECTS,), np.uint8)
+        self.attributes = self._array("attributes", (OBJECTS,), np.int16)  # plus one; 0 is "none"
         self.masks = self._array("masks", (MASKS, MASK_SIDE, MASK_SIDE), np.uint8)
         self.mask_boxes = self._array("mask_boxes", (MASKS, 4), np.float32)
         self.info = self._array("info", (3,), np.int32)  # ready, source, number of masks
@@ -56,14 +58,16 @@ class FeaturePool:
     ) -> None:
         """Put an encoded picture in a slot."""
         self.info[slot, 0] = 0
-        for array, x in zip(self.features, features, strict=True):
-            array[slot] = x[0].permute(1, 2, 0).half().numpy()
+        for array, x in zip(self.maps, features, strict=True):
+            array[slot] = x[0].permute(1, 2, 0).half().cpu().numpy()
         named = [i for i, name in enumerate(picture.names) if name][:OBJECTS]
         self.names[slot] = 0
         for row, i in enumerate(named):
             self.boxes[slot, row] = picture.boxes[i]
             self.names[slot, row] = name_ids[picture.names[i]] + 1
             self.weak[slot, row] = picture.weak[i]
+            attribute = picture.attributes[i]
+            self.attributes[slot, row] = ATTRIBUTES.index(attribute) + 1 if attribute else 0
         masked = [i for i, m in enumerate(picture.masks) if m is not None and m.sum() > 64]
         masked = random.permutation(masked)[:MASKS].astype(int).tolist()
         for row, i in enumerate(masked):
@@ -78,7 +82,7 @@ class FeaturePool:
 
     def load(self, slots: np.ndarray) -> list[Tensor]:
         """The features (B, C, h, w) of some slots, channels last in memory."""
-        return [torch.from_numpy(a[slots]).float().permute(0, 3, 1, 2) for a in self.features]
+        return [torch.from_numpy(a[slots]).float().permute(0, 3, 1, 2) for a in self.maps]
 
 
 def grow(box: np.ndarray, margin: float) -> np.ndarray:

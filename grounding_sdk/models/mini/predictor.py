@@ -66,7 +66,7 @@ class Encoding:
     Attributes:
         image_size: (height, width) of the image.
         encoded_size: (height, width) of the image as the encoder saw it, without padding.
-        features: Maps of strides 4, 8, 16, 32, each (1, C, h, w).
+        features: Maps of the encoder, each (1, C, h, w).
         embedding: What the mask decoder reads, (1, 64, h/4, w/4).
     """
 
@@ -180,7 +180,7 @@ class MiniDetector:
         """Score every position: boxes (P, 4) in encoded pixels and scores (P, K) in 0..1."""
         model = self.engine.model
         features = list(encoding.features)
-        top = model.encoder.top(features[3])
+        top = model.encoder.top(features[-1])
         classes = model.encoder.classifier(top)
         phrases = self.engine.phrases(query.texts)
         names, sides, objects = model.detector(features, top, classes, phrases)

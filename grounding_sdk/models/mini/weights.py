@@ -15,26 +15,30 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from grounding_sdk.models.mini.network import Mini, TextEncoder
+from grounding_sdk.models.mini.network import Looks, Mini, TextEncoder
 
 VISION, TEXT, TOKENIZER = "vision.safetensors", "text.safetensors", "tokenizer.json"
 CONFIG = "config.json"
 SCALE = ".scale"
+LOOKS = "detector.looks."
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
-def save_vision(model: Mini, path: str | Path, metadata: dict[str, str] | None = None) -> None:
-    """Write the image encoder and the heads as fp16."""
-    state = {k: v.detach().half().contiguous() for k, v in model.state_dict().items()}
-    save_file(state, path, metadata)
+def save_vision(state: dict[str, Tensor], path: str | Path) -> None:
+    """Write the state of the image encoder and the heads as fp16."""
+    save_file({k: v.detach().half().cpu().contiguous() for k, v in state.items()}, path)
 
 
 def load_vision(path: str | Path) -> Mini:
     """Read what `save_vision` wrote, ready for inference."""
     with torch.device("meta"):
         model = Mini()
-    return _fill(model, {k: v.float() for k, v in load_file(path).items()})
+    state = {k: v.float() for k, v in load_file(path).items()}
+    if not any(k.startswith(LOOKS) for k in state):  # made before there were looks
+        with torch.random.fork_rng(devices=[]):
+            state |= {LOOKS + k: v for k, v in Looks().state_dict().items()}
+    return _fill(model, state)
 
 
 def save_text(encoder: TextEncoder, path: str | Path) -> None:

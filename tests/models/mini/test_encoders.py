@@ -38,7 +38,8 @@ def test_image_features_have_the_promised_strides(height: int, width: int) -> No
     with torch.inference_mode():
         features = ImageEncoder()(torch.zeros(1, 3, height, width))
     sizes = [tuple(f.shape[1:]) for f in features]
-    expected = [(c, height // s, width // s) for c, s in ((24, 4), (48, 8), (120, 16), (352, 32))]
+    strides = ((3, 4), (24, 4), (48, 8), (120, 16), (352, 32))
+    expected = [(c, height // s, width // s) for c, s in strides]
     assert sizes == expected
 
 

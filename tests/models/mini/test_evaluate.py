@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from grounding_sdk.models.mini.data import Annotation, Photo
 from grounding_sdk.models.mini.evaluate import (
     ap50_of,
     best_f1,
@@ -14,6 +13,7 @@ from grounding_sdk.models.mini.evaluate import (
     interval,
     top_right,
 )
+from grounding_sdk.models.mini.sources import Annotation, Photo
 
 PHOTOS = [
     Photo("a.jpg", (Annotation("dog", (0, 0, 100, 100)), Annotation("cat", (200, 0, 300, 100)))),

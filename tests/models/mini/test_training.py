@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import cv2
@@ -10,12 +11,32 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from safetensors.torch import load_file
 
-from grounding_sdk.models.mini import train
-from grounding_sdk.models.mini.data import Picture, Pictures, Source, hide_behind, mask_box
-from grounding_sdk.models.mini.losses import assign, mask_loss, pair_iou
-from grounding_sdk.models.mini.network import boxes_from_sides, positions, prompt_planes
+from grounding_sdk.errors import ConfigError
+from grounding_sdk.models.mini import train_masker
+from grounding_sdk.models.mini.attributes import ATTRIBUTES, COLOURS, colour_of, draw_pattern, dye
+from grounding_sdk.models.mini.config import TrainConfig
+from grounding_sdk.models.mini.curves import draw_curves
+from grounding_sdk.models.mini.losses import (
+    CONTRARY,
+    MATCH,
+    OTHER,
+    UNKNOWN,
+    Truth,
+    assign,
+    detection_loss,
+    mask_loss,
+    pair_iou,
+)
+from grounding_sdk.models.mini.network import MAPS, boxes_from_sides, positions, prompt_planes
+from grounding_sdk.models.mini.pictures import Picture, Pictures, hide_behind, mask_box
 from grounding_sdk.models.mini.pool import MASK_MARGIN, FeaturePool, cut_window, grow
+from grounding_sdk.models.mini.predictor import MiniDetector
+from grounding_sdk.models.mini.sources import Source
+from grounding_sdk.models.mini.train import CHECKPOINT, CURVES, train
+from grounding_sdk.models.mini.train_detector import choose_pairs, phrase_of, relate
+from grounding_sdk.models.mini.weights import VISION
 
 WEIGHTS = Path(__file__).parents[3] / "weights" / "mini"
 
@@ -48,7 +69,7 @@ def dataset(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def config(dataset: Path, tmp_path: Path) -> train.TrainConfig:
+def config_path(dataset: Path, tmp_path: Path) -> Path:
     source = {"path": str(dataset), "kind": "coco", "weight": 1.0, "exhaustive": True}
     written = {
         "start": str(WEIGHTS),
@@ -56,48 +77,78 @@ def config(dataset: Path, tmp_path: Path) -> train.TrainConfig:
         "sources": [{**source, "grid": [1, 2], "scale": [0.9, 1.2]}],
         "size": 128,
         "slots": 4,
-        "rest": 0.0,
+        "first": 4,
+        "fresh": 1,
         "batch": 2,
+        "rounds": 2,
         "rate": 3e-4,
     }
     path = tmp_path / "config.yaml"
     path.write_text(yaml.safe_dump(written))
-    return train.TrainConfig.read(path)
+    return path
+
+
+@pytest.fixture
+def config(config_path: Path) -> TrainConfig:
+    return TrainConfig.read(config_path)
 
 
 def test_a_misspelt_field_is_named(tmp_path: Path) -> None:
     path = tmp_path / "config.yaml"
     path.write_text("{start: a, out: b, sources: [], bach: 3}")
-    with pytest.raises(ValueError, match="bach"):
-        train.TrainConfig.read(path)
+    with pytest.raises(ConfigError, match="bach"):
+        TrainConfig.read(path)
+    path.write_text("{start: a, out: b, sources: [], heads: [detectr]}")
+    with pytest.raises(ConfigError, match="detectr"):
+        TrainConfig.read(path)
 
 
-def test_both_heads_train_a_few_steps_and_go_on(config: train.TrainConfig) -> None:
-    torch.manual_seed(0)
-    train.fill(config, pictures_to_make=4)
-    model, phrases = train.load_start(config)
-    heads = {"detector": model.detector, "masker": model.masker}
-    sources = {
-        "detector": train.detector_losses(config, model, phrases),
-        "masker": train.mask_losses(config, model),
-    }
-    for name, head in heads.items():
-        head.requires_grad_(True).train()
-        before = {k: v.clone() for k, v in head.state_dict().items()}
-        loop = train.Loop(head, config, name)
-        batches = [next(sources[name]) for _ in range(2)]
-        assert all(torch.isfinite(loss) and loss > 0 for loss, _ in batches)
-        loop.run(iter(batches[:1]))
-        assert any(not torch.equal(before[k], v) for k, v in head.state_dict().items())
-        again = train.Loop(head, config, name)
-        assert again.step == 1
-        assert torch.equal(next(iter(again.average.values())), next(iter(loop.average.values())))
-    train.export(config)
-    assert (Path(config.out) / "vision.safetensors").stat().st_size < 20e6
+def test_a_run_that_was_stopped_goes_on_and_ends(config: TrainConfig) -> None:
+    out = Path(config.out)
+    (out / "pool").mkdir(parents=True)
+    lines: list[str] = []
+    train(config, lines.append)
+    first = torch.load(out / CHECKPOINT, weights_only=True)
+    assert first["rounds"] == 2
+    assert lines == []  # too short to tell of
+    train(replace(config, rounds=26, batch=1, fresh=0), lines.append)
+    second = torch.load(out / CHECKPOINT, weights_only=True)
+    assert second["rounds"] == 26
+    assert second["seconds"] > first["seconds"]
+    assert "round 25" in lines[0]
+    assert "detector loss" in lines[0]
+    assert "masker loss" in lines[0]
+    for head in ("detector", "masker"):
+        before, after = first["averages"][head], second["averages"][head]
+        assert any(not torch.equal(before[k], v) for k, v in after.items())
+    started, trained = load_file(WEIGHTS / VISION), load_file(out / VISION)
+    assert torch.equal(started["encoder.stem.conv.bias"], trained["encoder.stem.conv.bias"])
+    assert MiniDetector.load(out).default_threshold == MiniDetector.load(WEIGHTS).default_threshold
 
 
-def test_pictures_are_seeded_and_boxes_fit_their_masks(config: train.TrainConfig) -> None:
-    first, second = (Pictures(config.sources, 128, seed=3) for _ in range(2))
+def test_one_head_can_train_on_the_pool_of_another_run(config: TrainConfig) -> None:
+    train(replace(config, heads=("masker",)))
+    other = replace(
+        config, heads=("detector",), fresh=0, out=config.out + "2", pool=config.out + "/pool"
+    )
+    train(other)
+    heads = torch.load(Path(other.out) / CHECKPOINT, weights_only=True)["heads"]
+    assert list(heads) == ["detector"]
+    assert not (Path(other.out) / "pool").exists()
+
+
+def test_curves_are_a_picture(tmp_path: Path) -> None:
+    draw_curves([{"round": 25, "seconds": 1, "loss": 2.0}], tmp_path / CURVES)
+    assert not (tmp_path / CURVES).exists()
+    history = [{"round": 25 * i, "seconds": i, "loss": 1 / i, "iou": 0.5} for i in (1, 2, 3)]
+    draw_curves(history, tmp_path / CURVES)
+    drawn = cv2.imread(str(tmp_path / CURVES))
+    assert drawn is not None
+    assert drawn.std() > 3
+
+
+def test_pictures_are_seeded_and_boxes_fit_their_masks(config: TrainConfig) -> None:
+    first, second = (Pictures(config.sources, 128, 3) for _ in range(2))
     for _ in range(6):
         a, b = first.draw(), second.draw()
         np.testing.assert_array_equal(a.pixels, b.pixels)
@@ -115,6 +166,7 @@ def test_a_covered_object_goes() -> None:
         np.array([[5, 5, 15, 15]], np.float32),
         [mask],
         [False],
+        [None],
     )
     hide_behind(picture, np.ones((20, 20), np.uint8))
     assert picture.names == []
@@ -128,12 +180,12 @@ def test_cutouts_are_pasted_with_their_masks(dataset: Path, tmp_path: Path) -> N
     cv2.circle(rgba, (20, 20), 18, (0, 0, 255, 255), -1)
     cv2.imwrite(str(folder / "disc.png"), rgba)
     (folder / "index.json").write_text(json.dumps([{"file": "disc.png", "label": "Disc"}]))
-    pictures = Pictures([Source(str(folder), "cutouts", 1.0)], 128, seed=1)
+    pictures = Pictures([Source(str(folder), "cutouts", 1.0)], 128, 1)
     picture = pictures.draw()
     assert set(picture.names) == {"disc"}
     for box, mask in zip(picture.boxes, picture.masks, strict=True):
         assert mask is not None
-        assert mask.sum() > 0.3 * (box[2] - box[0]) * (box[3] - box[1])
+        assert mask.sum() > 0.2 * (box[2] - box[0]) * (box[3] - box[1])
 
 
 def test_the_best_positions_get_the_object() -> None:
@@ -178,7 +230,7 @@ def test_a_stored_mask_is_seen_the_same_in_another_window() -> None:
     box = np.array([40.0, 30.0, 100.0, 70.0])
     crop = cut_window(mask, grow(box, MASK_MARGIN), 80)
     window = torch.tensor([[20.0, 10.0, 120.0, 110.0]])
-    seen = train.in_windows(
+    seen = train_masker.in_windows(
         torch.from_numpy(crop).float()[None, None] / 255,
         torch.from_numpy(box[None]).float(),
         window,
@@ -195,15 +247,94 @@ def test_the_pool_gives_back_what_was_put_in(tmp_path: Path) -> None:
         np.array([[1, 2, 30, 40]], np.float32),
         [None],
         [True],
+        ["red"],
         source=3,
     )
-    features = [
-        torch.randn(1, c, 64 // s, 64 // s)
-        for c, s in zip((24, 48, 120, 352), (4, 8, 16, 32), strict=True)
-    ]
+    features = [torch.randn(1, c, 64 // s, 64 // s) for c, s in MAPS]
     pool.write(1, picture, features, {"a": 0, "b": 1}, np.random.default_rng(0))
     assert pool.ready().tolist() == [1]
     for mine, theirs in zip(pool.load(np.array([1])), features, strict=True):
         torch.testing.assert_close(mine, theirs, atol=2e-3, rtol=2e-3)
     assert pool.names[1, :2].tolist() == [2, 0]
+    assert pool.attributes[1, :2].tolist() == [ATTRIBUTES.index("red") + 1, 0]
     assert pool.info[1].tolist() == [1, 3, 0]
+
+
+# --- attributes ------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("colour", list(COLOURS))
+def test_what_is_dyed_has_the_colour(colour: str) -> None:
+    random = np.random.default_rng(0)
+    shaded = np.tile(np.linspace(60, 220, 40).astype(np.uint8)[:, None, None], (1, 40, 3))
+    rgba = np.dstack([shaded, np.full((40, 40), 255, np.uint8)])
+    named = [colour_of(dye(rgba, colour, random)[..., :3], rgba[..., 3]) for _ in range(8)]
+    assert named.count(colour) >= 5
+    assert set(named) - {colour, None} <= {"grey", "brown", "red", "orange", "purple", "pink"}
+
+
+def test_a_region_of_many_colours_has_none() -> None:
+    pixels = np.zeros((30, 30, 3), np.uint8)
+    pixels[:, :15] = (250, 240, 40)
+    assert colour_of(pixels, np.ones((30, 30), bool)) is None
+    assert colour_of(pixels, np.eye(30) > 2) is None  # nothing there
+
+
+@pytest.mark.parametrize("pattern", ["striped", "spotted", "checked"])
+def test_a_pattern_is_drawn_in_two_tones_and_keeps_the_outline(pattern: str) -> None:
+    rgba = np.full((60, 60, 4), 90, np.uint8)
+    rgba[..., 3] = 255
+    drawn = draw_pattern(rgba, pattern, np.random.default_rng(1))
+    assert (drawn[..., 3] == rgba[..., 3]).all()
+    share = (np.abs(drawn[..., :3].astype(int) - 90).max(2) > 40).mean()
+    assert 0.1 < share < 0.9
+
+
+def test_an_object_relates_to_phrases() -> None:
+    red, blue, striped = (ATTRIBUTES.index(a) for a in ("red", "blue", "striped"))
+    nearness = torch.tensor([[1.0, 0.3, 0.9], [0.3, 1.0, 0.2], [0.9, 0.2, 1.0]])
+    relation = relate(
+        torch.tensor([0, 0, 1]),  # a red car, a car of no known colour, a red cup
+        torch.tensor([red, -1, red]),
+        torch.tensor([0, 0, 0, 0, 1, 2]),  # car, red car, blue car, striped car, cup, automobile
+        torch.tensor([-1, red, blue, striped, -1, -1]),
+        nearness,
+    )
+    assert relation.tolist() == [
+        [MATCH, MATCH, CONTRARY, UNKNOWN, OTHER, UNKNOWN],
+        [MATCH, UNKNOWN, UNKNOWN, UNKNOWN, OTHER, UNKNOWN],
+        [OTHER, OTHER, OTHER, OTHER, MATCH, OTHER],
+    ]
+
+
+def test_every_pair_is_asked_beside_a_contrary_of_its_kind() -> None:
+    red, large = ATTRIBUTES.index("red"), ATTRIBUTES.index("large")
+    random = np.random.default_rng(0)
+    ids, attributes = torch.tensor([[3, 3, -1]]), torch.tensor([[red, large, -1]])
+    pairs = choose_pairs(ids, attributes, random)
+    assert {(3, red), (3, large), (3, ATTRIBUTES.index("small"))} <= set(pairs)
+    assert len(pairs) == 4
+    assert choose_pairs(ids, torch.full_like(ids, -1), random) == []
+    assert "red" in phrase_of("cup", red, random)
+
+
+def test_the_contrary_attribute_is_pushed_down_where_the_object_is() -> None:
+    centres, strides = positions(64, 64)
+    logits = torch.zeros(1, len(centres), 3, requires_grad=True)
+    boxes = boxes_from_sides(centres, torch.full((len(centres), 4), 16.0))[None]
+    truth = Truth(
+        torch.tensor([[8.0, 8.0, 40.0, 40.0]]),
+        torch.tensor([0]),
+        torch.tensor([False]),
+        torch.tensor([[MATCH, CONTRARY, UNKNOWN]]),
+    )
+    nothing_vouched = torch.zeros(1, 3, dtype=torch.bool)
+    objects = torch.zeros(1, len(centres))
+    loss, _ = detection_loss(
+        (logits, boxes, objects), centres, strides, [truth], nothing_vouched, torch.tensor([False])
+    )
+    loss.backward()
+    assert logits.grad is not None
+    up, down, _ = logits.grad[0, logits.grad[0, :, 0].argmin()]
+    assert up < 0 < down
+    assert not logits.grad[0, :, 2].any()

@@ -1,65 +1,22 @@
 """Training pictures: annotated photos, cut-outs and plain photos, augmented without end.
 
-A `Source` is one set on disk (a directory or a zip). `Pictures` draws from all of them: a photo
-scaled, cropped, flipped and recoloured, a mosaic of photos, or cut-outs pasted on a background.
-Every picture keeps the index of its source, because the absence of a label is evidence only for
-the names that the source labels everywhere ("federated" labels).
+`Pictures` draws from all sources: a photo scaled, cropped, flipped and recoloured, a mosaic of
+photos, or cut-outs pasted on a background, some of them in another colour, pattern or size.
 """
 
 from __future__ import annotations
 
-import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 
 import cv2
 import numpy as np
-from pycocotools import mask as rle
+
+from grounding_sdk.models.mini.attributes import COLOURS, PATTERNS, colour_of, draw_pattern, dye
+from grounding_sdk.models.mini.sources import READERS, Files, Source, decode_mask
 
 GREY = 114
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where pictures come from and how often.
-
-    Attributes:
-        path: Directory or zip.
-        kind: "coco" (`images/` and `annotations.json`), "cutouts" (RGBA pictures and
-            `index.json`), "named" (one picture a name, the name in the file name) or "segments"
-            (`images/` and label pictures in `segments/`, without names).
-        weight: Share of the pictures drawn.
-        exhaustive: Whether everything that is an object is labelled.
-        grid: Sides of the mosaics, drawn at random; 1 is no mosaic.
-        scale: Range of the long side against the picture's (or the mosaic cell's) side.
-    """
-
-    path: str
-    kind: str
-    weight: float
-    exhaustive: bool = False
-    grid: tuple[int, ...] = (1,)
-    scale: tuple[float, float] = (0.6, 1.8)
-
-
-@dataclass(frozen=True)
-class Annotation:
-    """One object: its name, xyxy box, and segmentation as COCO writes it (or None)."""
-
-    name: str
-    box: tuple[float, float, float, float]
-    segmentation: object = None
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A picture file of a source and what is annotated in it."""
-
-    file: str
-    annotations: tuple[Annotation, ...] = ()
-    segments: str | None = None
+COLOURLESS = ("person", "man", "woman", "skin", "face")  # people are not sorted by colour
 
 
 @dataclass
@@ -72,6 +29,7 @@ class Picture:
         boxes: (n, 4) float32 xyxy.
         masks: n masks (S, S) uint8 in 0..1, or None where unknown.
         weak: n flags: the box only says where to look (no box loss).
+        attributes: What is known of each object beside its name: a colour, pattern or size.
         source: Index of the source.
     """
 
@@ -80,104 +38,17 @@ class Picture:
     boxes: np.ndarray = field(default_factory=lambda: np.zeros((0, 4), np.float32))
     masks: list[np.ndarray | None] = field(default_factory=list)
     weak: list[bool] = field(default_factory=list)
+    attributes: list[str | None] = field(default_factory=list)
     source: int = 0
 
-
-class Files:
-    """Bytes by name, from a directory or a zip."""
-
-    def __init__(self, path: str | Path) -> None:
-        self.path = Path(path)
-        self.zip = zipfile.ZipFile(self.path) if self.path.is_file() else None
-
-    def read(self, name: str) -> bytes:
-        """Read one file."""
-        return self.zip.read(name) if self.zip else (self.path / name).read_bytes()
-
-    def names(self) -> list[str]:
-        """List all files, sorted."""
-        if self.zip:
-            return sorted(n for n in self.zip.namelist() if not n.endswith("/"))
-        files = (p for p in self.path.rglob("*") if p.is_file())
-        return sorted(str(p.relative_to(self.path)) for p in files)
-
-    def picture(self, name: str, flag: int = cv2.IMREAD_COLOR) -> np.ndarray:
-        """Decode to RGB (or RGBA, or labels, as `flag` says)."""
-        pixels = cv2.imdecode(np.frombuffer(self.read(name), np.uint8), flag)
-        if pixels is None:
-            raise ValueError(f"expected a picture, got bytes that do not decode: {name}")
-        if pixels.ndim == 3:
-            code = cv2.COLOR_BGRA2RGBA if pixels.shape[2] == 4 else cv2.COLOR_BGR2RGB
-            pixels = cv2.cvtColor(pixels, code)
-        return pixels
-
-
-def read_coco(files: Files) -> tuple[list[Photo], list[str]]:
-    """Photos with at least one box, and all names of the set. Crowd regions are left out."""
-    data = json.loads(files.read("annotations.json"))
-    names = {c["id"]: c["name"] for c in data["categories"]}
-    by_image: dict[int, list[Annotation]] = {}
-    for a in data["annotations"]:
-        if not a.get("iscrowd"):
-            x, y, w, h = a["bbox"]
-            box = (x, y, x + w, y + h)
-            known = Annotation(names[a["category_id"]], box, a.get("segmentation"))
-            by_image.setdefault(a["image_id"], []).append(known)
-    photos = [
-        Photo(f"images/{i['file_name']}", tuple(by_image[i["id"]]))
-        for i in data["images"]
-        if i["id"] in by_image
-    ]
-    return photos, sorted(set(names.values()))
-
-
-def read_cutouts(files: Files) -> tuple[list[Photo], list[str]]:
-    """Pictures with alpha, one object each."""
-    entries = json.loads(files.read("index.json"))
-    box = (0.0, 0.0, 0.0, 0.0)
-    photos = [Photo(e["file"], (Annotation(e["label"].lower(), box),)) for e in entries]
-    return photos, sorted({p.annotations[0].name for p in photos})
-
-
-def read_named(files: Files) -> tuple[list[Photo], list[str]]:
-    """Pictures named `<id>_<name_with_underscores>.jpg`."""
-    photos = []
-    for name in files.names():
-        if name.lower().endswith((".jpg", ".jpeg", ".png")):
-            words = Path(name).stem.split("_", 1)[1].replace("_", " ").lower()
-            photos.append(Photo(name, (Annotation(words, (0.0, 0.0, 0.0, 0.0)),)))
-    return photos, sorted({p.annotations[0].name for p in photos})
-
-
-def read_segments(files: Files) -> tuple[list[Photo], list[str]]:
-    """Photos with a picture of region labels each."""
-    labels: dict[str, list[str]] = {}
-    for name in files.names():
-        if name.startswith("segments/"):
-            labels.setdefault(Path(name).stem.split("_")[0].split("-")[0], []).append(name)
-    photos = [
-        Photo(name, segments=labels[Path(name).stem][0])
-        for name in files.names()
-        if name.startswith("images/") and Path(name).stem in labels
-    ]
-    return photos, []
-
-
-READERS = {
-    "coco": read_coco,
-    "cutouts": read_cutouts,
-    "named": read_named,
-    "segments": read_segments,
-}
-
-
-def decode_mask(segmentation: object, height: int, width: int) -> np.ndarray:
-    """COCO polygons or RLE -> (height, width) uint8 of 0 and 1."""
-    if isinstance(segmentation, list):
-        return rle.decode(rle.merge(rle.frPyObjects(segmentation, height, width)))
-    if isinstance(segmentation["counts"], list):  # type: ignore[index]
-        segmentation = rle.frPyObjects(segmentation, height, width)
-    return rle.decode(segmentation)
+    def add(
+        self, name: str, mask: np.ndarray | None, weak: bool = False, attribute: str | None = None
+    ) -> None:
+        """Add what is known of an object, all but its box."""
+        self.names.append(name)
+        self.masks.append(mask)
+        self.weak.append(weak)
+        self.attributes.append(attribute)
 
 
 class Pictures:
@@ -186,12 +57,14 @@ class Pictures:
     Args:
         sources: The sets.
         size: Side of the pictures.
-        seed: Of all random choices.
+        random: Of all random choices, a generator or a seed.
     """
 
-    def __init__(self, sources: Sequence[Source], size: int, seed: int = 0) -> None:
+    def __init__(
+        self, sources: Sequence[Source], size: int, random: np.random.Generator | int = 0
+    ) -> None:
         self.sources, self.size = sources, size
-        self.random = np.random.default_rng(seed)
+        self.random = np.random.default_rng(random)
         self.files = [Files(s.path) for s in sources]
         read = [READERS[s.kind](f) for s, f in zip(sources, self.files, strict=True)]
         self.photos = [photos for photos, _ in read]
@@ -223,6 +96,7 @@ class Pictures:
                     self.paste(picture, *self.cut_from_photo(), self.random.uniform(0.08, 0.4))
         picture.source = index
         picture.pixels = recolour(picture.pixels, self.random)
+        name_colours(picture)
         return keep_visible(picture)
 
     def mosaic(self, index: int, grid: int) -> Picture:
@@ -236,14 +110,12 @@ class Pictures:
                 y, x = row * side, column * side
                 whole.pixels[y : y + side, x : x + side] = part.pixels
                 boxes.append(part.boxes + np.array([x, y, x, y], np.float32))
-                whole.names += part.names
-                whole.weak += part.weak
-                for mask in part.masks:
+                for name, mask, weak in zip(part.names, part.masks, part.weak, strict=True):
                     if mask is not None:
                         full = np.zeros((self.size, self.size), np.uint8)
                         full[y : y + side, x : x + side] = mask
                         mask = full
-                    whole.masks.append(mask)
+                    whole.add(name, mask, weak)
         whole.boxes = np.concatenate(boxes)
         return whole
 
@@ -262,12 +134,10 @@ class Pictures:
         for a in photo.annotations:
             box = a.box if source.kind == "coco" else (0.0, 0.0, float(width), float(height))
             boxes.append(move_box(box, matrix))
-            picture.names.append(a.name)
-            picture.weak.append(source.kind == "named")
             mask = None
             if a.segmentation:
                 mask = warp(decode_mask(a.segmentation, height, width), matrix, side, 0)
-            picture.masks.append(mask)
+            picture.add(a.name, mask, source.kind == "named")
         picture.boxes = np.array(boxes, np.float32).reshape(-1, 4)
         return clip(picture, side)
 
@@ -286,9 +156,8 @@ class Pictures:
         for value in values:
             mask = warp((labels == value).astype(np.uint8), matrix, self.size, 0)
             if 400 < mask.sum() < 0.6 * mask.size:
-                picture.masks.append(mask)
+                picture.add("", mask)
                 boxes.append(mask_box(mask))
-        picture.names, picture.weak = [""] * len(boxes), [False] * len(boxes)
         picture.boxes = np.array(boxes, np.float32).reshape(-1, 4)
         return picture
 
@@ -299,16 +168,38 @@ class Pictures:
         if self.backgrounds:
             pixels = self.photo(background, self.size).pixels
             picture.pixels = pixels
-        for _ in range(self.random.integers(2, 7)):
-            if self.masked and self.random.random() < 0.35:
-                self.paste(picture, *self.cut_from_photo(), self.random.uniform(0.15, 0.6))
+        for _ in range(self.random.integers(2, 6)):
+            if self.masked and self.random.random() < 0.45:
+                name, rgba = self.cut_from_photo()
             else:
                 photo = self.photos[index][self.random.integers(len(self.photos[index]))]
                 rgba = self.files[index].picture(photo.file, cv2.IMREAD_UNCHANGED)
                 name = photo.annotations[0].name
-                if rgba.ndim == 3 and rgba.shape[2] == 4:
-                    self.paste(picture, name, rgba, self.random.uniform(0.12, 0.6))
+            if rgba.ndim == 3 and rgba.shape[2] == 4 and rgba.size:
+                self.paste_kin(picture, name, rgba)
         return picture
+
+    def paste_kin(self, picture: Picture, name: str, rgba: np.ndarray) -> None:
+        """Put a cut-out on the picture once as it is, or twice or more, told apart by something.
+
+        "red X" can be learned only where an X of another colour is in the same picture.
+        """
+        part = self.random.uniform(0.12, 0.55)
+        kind = self.random.choice(["plain", "colour", "pattern", "size"], p=[0.4, 0.4, 0.1, 0.1])
+        if kind == "colour":
+            colours = self.random.choice(list(COLOURS), self.random.integers(1, 4), replace=False)
+            for colour in colours:
+                dyed = dye(shrink(rgba, self.size), str(colour), self.random)
+                self.paste(picture, name, dyed, part * self.random.uniform(0.7, 1.1))
+        elif kind == "pattern":
+            for pattern in self.random.permutation(PATTERNS)[: self.random.integers(1, 3)]:
+                drawn = draw_pattern(shrink(rgba, self.size), str(pattern), self.random)
+                self.paste(picture, name, drawn, part * self.random.uniform(0.9, 1.2), str(pattern))
+        elif kind == "size":
+            self.paste(picture, name, rgba, self.random.uniform(0.3, 0.6), "large")
+            self.paste(picture, name, rgba, self.random.uniform(0.08, 0.16), "small")
+        else:
+            self.paste(picture, name, rgba, part)
 
     def cut_from_photo(self) -> tuple[str, np.ndarray]:
         """An annotated object as RGBA, cut by its mask."""
@@ -318,7 +209,14 @@ class Pictures:
         x0, y0, x1, y1 = np.array([*np.floor(a.box[:2]), *np.ceil(a.box[2:])], int)
         return a.name, np.dstack([pixels, alpha])[max(y0, 0) : y1, max(x0, 0) : x1]
 
-    def paste(self, picture: Picture, name: str, rgba: np.ndarray, part: float) -> None:
+    def paste(
+        self,
+        picture: Picture,
+        name: str,
+        rgba: np.ndarray,
+        part: float,
+        attribute: str | None = None,
+    ) -> None:
         """Put a cut-out on the picture at a random place, `part` of its side large."""
         size = self.size
         scale = part * size / max(rgba.shape[:2])
@@ -338,11 +236,33 @@ class Pictures:
         if mask.sum() < 64:
             return
         hide_behind(picture, mask)
-        picture.names.append(name)
-        picture.weak.append(False)
-        picture.masks.append(mask)
+        picture.add(name, mask, attribute=attribute)
         box = np.array([mask_box(mask)], np.float32)
         picture.boxes = np.concatenate([picture.boxes, box])
+
+
+def all_names(pictures: Pictures) -> list[str]:
+    """All names of all sources; a name's place is its id in the pool."""
+    return sorted({name for names in pictures.names for name in names})
+
+
+def name_colours(picture: Picture) -> None:
+    """Say what colour the objects have that have a mask, one colour, and no attribute so far."""
+    for i, mask in enumerate(picture.masks):
+        if picture.attributes[i] is not None or picture.names[i] in ("", *COLOURLESS):
+            continue
+        if mask is not None:
+            x0, y0, x1, y1 = picture.boxes[i].round().astype(int).clip(0)
+            inside = slice(y0, y1), slice(x0, x1)
+            picture.attributes[i] = colour_of(picture.pixels[inside], mask[inside])
+
+
+def shrink(rgba: np.ndarray, side: int) -> np.ndarray:
+    """A cut-out at most `side` pixels long."""
+    scale = side / max(rgba.shape[:2])
+    if scale >= 1:
+        return rgba
+    return cv2.resize(rgba, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
 
 
 def hide_behind(picture: Picture, cover: np.ndarray) -> None:
@@ -366,6 +286,7 @@ def select(picture: Picture, kept: Sequence[int]) -> Picture:
     picture.names = [picture.names[i] for i in kept]
     picture.masks = [picture.masks[i] for i in kept]
     picture.weak = [picture.weak[i] for i in kept]
+    picture.attributes = [picture.attributes[i] for i in kept]
     picture.boxes = picture.boxes[list(kept)]
     return picture
 

@@ -1,0 +1,85 @@
+"""What a training run depends on, read from YAML."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from grounding_sdk.errors import ConfigError
+from grounding_sdk.models.mini.sources import Source
+
+HEADS = ("detector", "masker")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """Everything a run depends on.
+
+    Attributes:
+        start: Directory of weights to start from, or "mini" for the embedded ones.
+        out: Directory of the checkpoint, the curves and the trained weights.
+        sources: Where pictures come from.
+        pool: Directory of the encoded pictures; "" for `out`/pool.
+        heads: Which of "detector" and "masker" are trained.
+        size: Side of the training pictures in pixels.
+        slots: Pictures in the pool.
+        first: Pictures encoded before the first round.
+        fresh: Pictures encoded in each round, in place of the oldest.
+        minutes: Length of the schedule in minutes of training...
+        rounds: ...or in rounds, whichever ends first; 0 is no limit.
+        batch: Pictures in a round, for each head.
+        rate: Peak learning rate.
+        negatives: Absent names compared in a round.
+        save_every: Seconds between checkpoints.
+        seed: Of pictures, batches and prompts.
+        threads: CPU threads.
+        device: "cpu" or "cuda".
+    """
+
+    start: str
+    out: str
+    sources: tuple[Source, ...]
+    pool: str = ""
+    heads: tuple[str, ...] = HEADS
+    size: int = 416
+    slots: int = 3000
+    first: int = 200
+    fresh: int = 3
+    minutes: float = 60.0
+    rounds: int = 0
+    batch: int = 8
+    rate: float = 1.5e-3
+    negatives: int = 60
+    save_every: float = 120.0
+    seed: int = 0
+    threads: int = 1
+    device: str = "cpu"
+
+    @classmethod
+    def read(cls, path: str | Path) -> TrainConfig:
+        """Read a YAML file.
+
+        Raises:
+            ConfigError: If a field does not exist or a head is unknown.
+        """
+        given = yaml.safe_load(Path(path).read_text())
+        unknown = set(given) - {f.name for f in fields(cls)}
+        if unknown:
+            raise ConfigError(f"expected fields of TrainConfig, got also {sorted(unknown)}")
+        given["sources"] = tuple(Source(**_tuples(source)) for source in given["sources"])
+        config = cls(**_tuples(given))
+        if not set(config.heads) <= set(HEADS):
+            raise ConfigError(f"expected heads among {HEADS}, got {config.heads}")
+        return config
+
+    @property
+    def pool_directory(self) -> Path:
+        """Where the encoded pictures lie."""
+        return Path(self.pool) if self.pool else Path(self.out) / "pool"
+
+
+def _tuples(given: dict[str, Any]) -> dict[str, Any]:
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}

@@ -1,0 +1,193 @@
+"""The detector's lessons: names, their absence, and attributes beside their contraries."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from grounding_sdk.models.mini.attributes import ATTRIBUTES, FORMS, KINDS
+from grounding_sdk.models.mini.config import TrainConfig
+from grounding_sdk.models.mini.losses import (
+    CONTRARY,
+    MATCH,
+    OTHER,
+    UNKNOWN,
+    Truth,
+    detection_loss,
+)
+from grounding_sdk.models.mini.network import Mini, boxes_from_sides, positions
+from grounding_sdk.models.mini.pictures import Pictures, all_names
+from grounding_sdk.models.mini.pool import FeaturePool
+from grounding_sdk.models.mini.synonyms import variants
+from grounding_sdk.models.mini.text import PhraseEncoder
+
+ALIKE = 0.8  # cosine of names too near in meaning to be told apart
+PAIRS = 20  # objects of a batch whose attribute is asked, each with a contrary
+
+
+@dataclass(frozen=True, eq=False)
+class Lexicon:
+    """What is known of the names before any picture is seen.
+
+    Attributes:
+        names: All names of all sources; a name's place is its id.
+        own: (S, N) bool: which names each source labels everywhere.
+        nearness: (N, N) cosine of the names.
+    """
+
+    names: list[str]
+    own: Tensor
+    nearness: Tensor
+
+    @classmethod
+    def of(cls, pictures: Pictures, phrases: PhraseEncoder) -> Lexicon:
+        """Collect the names of the sources."""
+        names = all_names(pictures)
+        own = torch.tensor([[n in s for n in names] for s in map(set, pictures.names)])
+        first = phrases(names).cpu()
+        return cls(names, own, first @ first.T)
+
+
+def detector_losses(
+    config: TrainConfig,
+    model: Mini,
+    phrases: PhraseEncoder,
+    pictures: Pictures,
+    pool: FeaturePool,
+    random: np.random.Generator,
+) -> Iterator[tuple[Tensor, dict[str, float]]]:
+    """The detection loss of one random batch of the pool after another."""
+    device = torch.device(config.device)
+    lexicon = Lexicon.of(pictures, phrases)
+    exhaustive = torch.tensor([s.exhaustive for s in config.sources])
+    centres, strides = (x.to(device) for x in positions(config.size, config.size))
+    while True:
+        slots = pool.ready()
+        slots = slots[(pool.names[slots, 0] > 0)]
+        slots = draw_slots(pool, slots, config, random)
+        sources = torch.from_numpy(pool.info[slots, 1].astype(np.int64))
+        ids = torch.from_numpy(pool.names[slots].astype(np.int64)) - 1
+        attributes = torch.from_numpy(pool.attributes[slots].astype(np.int64)) - 1
+        plain = choose_names(lexicon, ids, sources, config.negatives, random)
+        paired = choose_pairs(ids, attributes, random)
+        asked = [random.choice(variants(lexicon.names[n]), p=chances(n, lexicon)) for n in plain]
+        asked += [phrase_of(lexicon.names[n], a, random) for n, a in paired]
+        columns = torch.tensor(plain + [n for n, _ in paired])
+        stated = torch.tensor([-1] * len(plain) + [a for _, a in paired])
+        features = [x.to(device) for x in pool.load(slots)]
+        with torch.no_grad():
+            top = model.encoder.top(features[-1])
+            classes = model.encoder.classifier(top)
+        logits, sides, objects = model.detector(features, top, classes, phrases(asked).to(device))
+        truths = []
+        for row, attribute, slot in zip(ids, attributes, slots, strict=True):
+            count = int((row >= 0).sum())
+            relation = relate(row[:count], attribute[:count], columns, stated, lexicon.nearness)
+            truths.append(
+                Truth(
+                    torch.from_numpy(pool.boxes[slot, :count].copy()).to(device),
+                    (row[:count, None] == columns[: len(plain)]).int().argmax(1).to(device),
+                    torch.from_numpy(pool.weak[slot, :count].astype(bool)).to(device),
+                    relation.to(device),
+                )
+            )
+        yield detection_loss(
+            (logits.float(), boxes_from_sides(centres, sides.float()), objects.float()),
+            centres,
+            strides,
+            truths,
+            lexicon.own[sources][:, columns].to(device),
+            exhaustive[sources].to(device),
+        )
+
+
+def choose_names(
+    lexicon: Lexicon, ids: Tensor, sources: Tensor, negatives: int, random: np.random.Generator
+) -> list[int]:
+    """The names to ask: all that are present, and absent ones, half of them near in meaning."""
+    present = torch.unique(ids[ids >= 0])
+    candidates = lexicon.own[sources].any(0)
+    candidates[present] = False
+    absent = candidates.nonzero()[:, 0]
+    nearness = lexicon.nearness[absent][:, present].masked_fill(
+        lexicon.nearness[absent][:, present] > ALIKE, -1.0
+    )
+    lure = nearness.amax(1).numpy() + random.gumbel(0, 0.05, len(absent))
+    near = absent[lure.argsort()[::-1][: negatives // 2].copy()]
+    others = random.permutation(np.setdiff1d(absent.numpy(), near.numpy()))
+    return [*present.tolist(), *near.tolist(), *others[: negatives - len(near)].tolist()]
+
+
+def choose_pairs(
+    ids: Tensor, attributes: Tensor, random: np.random.Generator
+) -> list[tuple[int, int]]:
+    """Names with attributes to ask: some that are present, and for each a contrary."""
+    there = torch.stack([ids, attributes], -1)[(ids >= 0) & (attributes >= 0)]
+    if not len(there):
+        return []
+    present = torch.unique(there, dim=0).numpy()
+    chosen = [(int(n), int(a)) for n, a in random.permutation(present)[:PAIRS]]
+    asked = dict.fromkeys(chosen)
+    for name, attribute in chosen:
+        others = [i for i, k in enumerate(KINDS) if k == KINDS[attribute] and i != attribute]
+        asked[(name, int(random.choice(others)))] = None
+    return list(asked)
+
+
+def relate(
+    ids: Tensor, attributes: Tensor, columns: Tensor, stated: Tensor, nearness: Tensor
+) -> Tensor:
+    """What each object is to each phrase.
+
+    Args:
+        ids: (G,) names of the objects.
+        attributes: (G,) of the objects, -1 where unknown.
+        columns: (K,) names of the phrases.
+        stated: (K,) attributes of the phrases, -1 for a plain name.
+        nearness: (N, N) cosine of the names.
+
+    Returns:
+        (G, K) of `OTHER`, `MATCH`, `UNKNOWN`, `CONTRARY`.
+    """
+    kinds = torch.tensor([*KINDS, -1])  # the last for "no attribute"
+    same = ids[:, None] == columns
+    relation = torch.where(nearness[ids][:, columns] > ALIKE, UNKNOWN, OTHER)
+    agrees = (stated < 0) | (attributes[:, None] == stated)
+    rival = (
+        (stated >= 0) & (attributes >= 0)[:, None] & (kinds[attributes][:, None] == kinds[stated])
+    )
+    relation[same] = UNKNOWN
+    relation[same & rival] = CONTRARY
+    relation[same & agrees] = MATCH
+    return relation
+
+
+def phrase_of(name: str, attribute: int, random: np.random.Generator) -> str:
+    """A name with an attribute, said in one of several ways."""
+    word = ATTRIBUTES[attribute]
+    forms = variants(name)
+    form = forms[random.integers(len(forms))] if random.random() < 0.3 else name
+    return str(random.choice(FORMS[word])).format(a=word, n=form)
+
+
+def draw_slots(
+    pool: FeaturePool, slots: np.ndarray, config: TrainConfig, random: np.random.Generator
+) -> np.ndarray:
+    """A batch of slots, each source in its share, however the pool was filled."""
+    sources = pool.info[slots, 1]
+    there = np.bincount(sources, minlength=len(config.sources))
+    share = np.array([s.weight for s in config.sources]) / np.maximum(there, 1)
+    chance = share[sources] / share[sources].sum()
+    return random.choice(slots, config.batch, replace=len(slots) < config.batch, p=chance)
+
+
+def chances(name: int, lexicon: Lexicon) -> np.ndarray:
+    """The name itself half of the time, its other forms share the rest."""
+    forms = len(variants(lexicon.names[name]))
+    if forms == 1:
+        return np.ones(1)
+    return np.array([0.5] + [0.5 / (forms - 1)] * (forms - 1))
