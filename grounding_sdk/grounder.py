@@ -12,7 +12,8 @@ from grounding_sdk.models.registry import load_detector, load_segmenter
 from grounding_sdk.pipeline import OnError, Pipeline, StageLike
 from grounding_sdk.query import QueryLike
 from grounding_sdk.sources import find_images
-from grounding_sdk.stages import Detect, Merge, Parse, Refine, Segment
+from grounding_sdk.stages import Detect, Merge, Parse, Refine, Relate, Segment
+from grounding_sdk.text.rewrite import Rewriter
 
 
 class Grounder:
@@ -24,6 +25,9 @@ class Grounder:
         segmenter: Likewise; None gives boxes without masks.
         threshold: Lowest detector score, in [0, 1]; None takes the detector's own default. A
             phrase's own threshold comes before both.
+        reader: How prompts are read: "auto" understands names, referring expressions and
+            exclusions, "caption" looks for a sentence's nouns; see `Parse` for the others.
+        rewriter: Gives names for what is asked by its use; see `Parse`. None asks nobody.
         merge: How duplicates are removed; None keeps them.
         refine: How masks are cleaned up; None leaves them as the segmenter made them.
         device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
@@ -41,15 +45,18 @@ class Grounder:
         segmenter: str | Path | Segmenter | None = "mini",
         *,
         threshold: float | None = None,
+        reader: str = "auto",
+        rewriter: Rewriter | str | None = None,
         merge: Merge | None = Merge(),
         refine: Refine | None = Refine(),
         device: str | None = None,
         offline: bool | None = None,
     ) -> None:
-        stages: list[StageLike] = [Parse()]
+        stages: list[StageLike] = [Parse(reader, rewriter)]
         stages.append(Detect(load_detector(detector, device=device, offline=offline), threshold))
         if merge is not None:
             stages.append(merge)
+        stages.append(Relate())
         if segmenter is not None:
             stages.append(Segment(load_segmenter(segmenter, device=device, offline=offline)))
             if refine is not None:

@@ -27,7 +27,7 @@ RANKS = (
 )  # fmt: skip
 RELATIONS = (
     "left of", "right of", "above", "below", "on", "under", "in", "near", "far from", "between",
-    "behind", "in front of", "holding", "wearing", "held by", "with", "touching",
+    "behind", "in front of", "holding", "wearing", "held by", "with", "touching", "same as",
     "larger than", "smaller than", "taller than", "shorter than",
 )  # fmt: skip
 ATTRIBUTES = ("color",)

@@ -64,7 +64,7 @@ def test_a_misspelt_model_is_told_at_once():
 def test_stages_that_are_not_wanted_are_left_out():
     fakes = FakeDetector(), FakeSegmenter()
     names = [s.name for s in Grounder(*fakes, merge=None, refine=None).pipeline.stages]
-    assert names == ["parse", "detect", "segment"]
+    assert names == ["parse", "detect", "relate", "segment"]
 
 
 def test_folders_patterns_and_lists_name_pictures(tmp_path):

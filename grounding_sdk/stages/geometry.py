@@ -107,14 +107,17 @@ def areas(boxes: Boxes) -> np.ndarray:
 
 def iou(ours: Boxes, theirs: Boxes) -> Scores:
     """Intersection over union, (N, M)."""
-    a, b = ours[:, None, :].astype(float), theirs[None, :, :].astype(float)
-    shared = _shared(a, b)
-    return shared / np.maximum(areas(a) + areas(b) - shared, 1e-9)
+    return _iou(ours[:, None, :].astype(float), theirs[None, :, :].astype(float))
 
 
 def _soft(value: np.ndarray, width: float) -> Scores:
     """A soft step: 0.5 where the value is 0, nearly 1 or 0 three widths away."""
     return 1 / (1 + np.exp(-np.clip(value / width, -50, 50)))
+
+
+def _iou(a: Boxes, b: Boxes) -> Scores:
+    shared = _shared(a, b)
+    return shared / np.maximum(areas(a) + areas(b) - shared, 1e-9)
 
 
 def _shared(a: Boxes, b: Boxes) -> np.ndarray:
@@ -202,6 +205,7 @@ _RELATIONS = {
     "held by": lambda a, b: _holds(b, a),
     "with": lambda a, b: np.maximum(_holds(a, b), 0.7 * _near(a, b)),
     "touching": lambda a, b: np.exp(-_gap(a, b) / (0.1 * _mean_diagonal(a, b))),
+    "same as": lambda a, b: np.clip((_iou(a, b) - 0.3) / 0.4, 0, 1),
     "larger than": lambda a, b: _soft(np.log(areas(a) / np.maximum(areas(b), 1e-6)), 0.15),
     "smaller than": lambda a, b: _soft(np.log(areas(b) / np.maximum(areas(a), 1e-6)), 0.15),
     "taller than": lambda a, b: _soft(np.log(_length(a, 1) / _length(b, 1)), 0.1),

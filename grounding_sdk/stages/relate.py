@@ -28,6 +28,7 @@ from grounding_sdk.stages.geometry import (
 from grounding_sdk.target import PLACES, RANKS, Condition, Target
 
 UNKNOWN = 0.5  # of a condition that cannot be judged: it favors no candidate
+FAILS = 0.05  # a candidate of which a condition is not truer than this is never chosen
 LEAST = 0.01  # a condition that fails leaves this much, so that the others still order the rest
 RIVAL = 0.8  # a box stands for another phrase too if that scores this share of its best
 SAME_BOX = 0.8  # IoU from which two boxes are one object
@@ -39,7 +40,8 @@ class Relate:
 
     A target's candidates are the detections of its phrase. Each condition gives each of them a soft
     score from boxes (or masks, where there are any); the product with the detector's score decides.
-    The target's count says how many are kept; where it is None, all that meet every condition.
+    The target's count says how many are kept, fewer if a condition fails altogether; where it is
+    None, all that meet every condition.
     Detections of other phrases to find stay; those of mere parts go. `Grounding.evidence` keeps
     every score. Without targets in the query nothing is changed but the columns.
 
@@ -72,19 +74,24 @@ class Relate:
         chosen, evidence = [], []
         for index, target in enumerate(query.targets):
             judged = _judge(target, scene)
-            kept = self._choose(target, judged)
+            kept = self._choose(judged)
             chosen.append(_as_target(scene, index, judged, kept))
-            evidence.append(_evidence(target, judged, kept))
+            evidence.append(_evidence(judged, kept))
         wanted = np.array([phrase.role == "find" for phrase in query], bool)
         rest = found.select(wanted[np.asarray(found["phrase_id"], int)])
         chosen.append(_with_choice(rest, -1, np.ones(len(rest))))
         return replace(item, detections=_stacked(chosen), evidence=tuple(evidence))
 
-    def _choose(self, target: Target, judged: _Judged) -> np.ndarray:
+    def _choose(self, judged: _Judged) -> np.ndarray:
         """Which candidates are kept, (M,) bool; they stand best first."""
-        if target.count is not None:
-            return np.arange(len(judged.total)) < target.count
-        return np.asarray((judged.scores[:, 1:] >= self.meets).all(axis=1))
+        target = judged.target
+        columns = judged.scores[:, 1 : 1 + len(target.conditions)]
+        if target.count is None:
+            return np.asarray((columns >= self.meets).all(axis=1))
+        # The last of a ranking is no failure: it may be among the two largest.
+        must = [c.kind not in RANKS or c.rank > 1 for c in target.conditions]
+        fits = (columns[:, must] > FAILS).all(axis=1)
+        return np.asarray(fits & (np.cumsum(fits) <= target.count))
 
 
 class _Scene:
@@ -125,10 +132,11 @@ class _Scene:
 class _Judged:
     """The candidates of a target, best first, with the scores of phrase and conditions."""
 
-    phrase: str
+    target: Target
     rows: np.ndarray
     boxes: np.ndarray
-    scores: np.ndarray  # (M, 1 + C): the detector's, then one column a condition
+    names: tuple[str, ...]
+    scores: np.ndarray  # (M, len(names)): the detector's first, then the conditions'
     total: np.ndarray
     notes: tuple[str, ...]
 
@@ -146,12 +154,22 @@ def _judge(target: Target, scene: _Scene) -> _Judged:
         column = np.clip(1 - column if condition.negated else column, LEAST, 1)
         columns[index] = column
         so_far = so_far * column
+    names = [target.phrase, *(str(condition) for condition in target.conditions)]
+    if target.count is not None and not any(c.kind in RANKS for c in target.conditions):
+        columns[len(columns)] = prominent = _prominence(areas(boxes))
+        names.append("prominence")
+        so_far = so_far * prominent
     scores = np.column_stack([found, *(columns[i] for i in range(len(columns)))])
     # Of equals the larger one: it is what people would rather speak of.
     order = np.lexsort((-areas(boxes), -so_far))
     return _Judged(
-        target.phrase, rows[order], boxes[order], scores[order], so_far[order], tuple(notes)
+        target, rows[order], boxes[order], tuple(names), scores[order], so_far[order], tuple(notes)
     )
+
+
+def _prominence(sizes: np.ndarray) -> np.ndarray:
+    """Who says "the man" rather means a large one: a hundredth of the size gives 0.63, (M,)."""
+    return np.asarray((sizes / max(sizes.max(initial=0), 1e-9)) ** 0.1)
 
 
 def _score(
@@ -171,12 +189,14 @@ def _score(
         value = place(kind, boxes, scene.image.size)
         absolute = 1 / (1 + np.exp((0.5 - value) / 0.1))
         # "the cup on the left" is meant among the cups; "cups on the left" in the picture.
-        return absolute if target.count is None else np.sqrt(absolute * relative(value))
+        return np.sqrt(absolute * relative(value)) if target.count == 1 else absolute
     anchors = [_judge(anchor, scene) for anchor in condition.anchors]
     for judged in anchors:
         notes += judged.notes
         if not len(judged.rows):
-            notes.append(f"no {judged.phrase} was found, so '{condition}' could not be judged")
+            notes.append(
+                f"no {judged.target.phrase} was found, so '{condition}' could not be judged"
+            )
             return np.full(len(rows), 0.0 if condition.negated else UNKNOWN)
     if kind in RANKS:
         value = _rank_value(kind, boxes, scene.sizes(rows), anchors, scene.image.size)
@@ -185,7 +205,8 @@ def _score(
         return _between(boxes, anchors)
     (anchor,) = anchors
     holds = relation(kind, boxes, anchor.boxes)
-    holds[iou(boxes, anchor.boxes) >= SAME_BOX] = 0  # nothing is next to itself
+    if kind != "same as":
+        holds[iou(boxes, anchor.boxes) >= SAME_BOX] = 0  # nothing is next to itself
     return (holds * _weights(anchor)).max(axis=1)
 
 
@@ -229,7 +250,9 @@ def _ranked(value: np.ndarray, rank: int, so_far: np.ndarray) -> np.ndarray:
     likely = so_far >= 0.5 * so_far.max(initial=0)
     score = np.full(len(value), LEAST)
     if rank == 1:
-        score[likely] = relative(value[likely])
+        score[likely] = 0.1 + 0.9 * relative(value[likely])
+        return score
+    if rank > likely.sum():
         return score
     order = (-value[likely]).argsort(kind="stable").argsort(kind="stable")
     score[likely] = 0.2 ** abs(order - (rank - 1))
@@ -282,11 +305,11 @@ def _stacked(parts: list[sv.Detections]) -> sv.Detections:
     return sv.Detections.merge(filled) if len(filled) > 1 else (filled or parts[-1:])[0]
 
 
-def _evidence(target: Target, judged: _Judged, kept: np.ndarray) -> Evidence:
+def _evidence(judged: _Judged, kept: np.ndarray) -> Evidence:
     return Evidence(
-        target=target,
+        target=judged.target,
         xyxy=judged.boxes.astype(np.float32),
-        names=(target.phrase, *(str(condition) for condition in target.conditions)),
+        names=judged.names,
         scores=judged.scores.astype(np.float32),
         total=judged.total.astype(np.float32),
         chosen=kept,
