@@ -17,7 +17,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from numbers import Real
-from typing import Literal, TypeAlias, get_args
+from pathlib import Path
+from typing import Any, Literal, TypeAlias, get_args
 
 from grounding_sdk.errors import QueryError
 from grounding_sdk.target import Target
@@ -89,6 +90,7 @@ class LabelRule:
             raise QueryError(
                 f"expected nms of {self.label!r} above 0 and up to 1, got {self.nms!r}"
             )
+        object.__setattr__(self, "nms", None if self.nms is None else float(self.nms))
         whole = isinstance(self.max_count, int) and not isinstance(self.max_count, bool)
         if self.max_count is not None and not (whole and self.max_count >= 1):
             raise QueryError(
@@ -138,8 +140,7 @@ class Query:
                 raise QueryError(f"two rules speak of {rule.label!r}: make one of them")
             ruled.add(rule.label)
         for template in self.templates:
-            if not isinstance(template, str) or template.count("{}") != 1:
-                raise QueryError(f"expected a template with one '{{}}' in it, got {template!r}")
+            check_template(template)
 
     @classmethod
     def of(cls, asked: QueryLike) -> Query:
@@ -148,7 +149,8 @@ class Query:
         Args:
             asked: A prompt whose phrases are separated by dots, commas, semicolons or line breaks;
                 a list of texts or `Phrase`s (each taken whole, dots and all); a mapping from text
-                to label; one `Phrase`; or a `Query`, returned as it is. Repeats are dropped.
+                to label; one `Phrase`; an ontology, {"labels": {...}}; a `Path` for `load`; or a
+                `Query`, returned as it is. Repeats are dropped.
 
         Raises:
             QueryError: If no phrase can be made of it.
@@ -164,7 +166,11 @@ class Query:
             return cls((asked,))
         if isinstance(asked, str):
             return cls(_unique(_split(asked)), source=asked)
+        if isinstance(asked, Path):
+            return cls.load(asked)
         if isinstance(asked, Mapping):
+            if any(isinstance(asked.get(key), Mapping | list) for key in ("labels", "phrases")):
+                return cls.from_dict(asked)
             return cls(_unique(Phrase(text, _given(label)) for text, label in asked.items()))
         if isinstance(asked, Iterable) and not isinstance(asked, bytes | bytearray | memoryview):
             return cls(_unique(p if isinstance(p, Phrase) else Phrase(p) for p in asked))
@@ -172,6 +178,40 @@ class Query:
             f"expected a prompt, a list of phrases or a mapping from phrase to label, "
             f"got {type(asked).__name__}"
         )
+
+    @classmethod
+    def from_dict(cls, data: Mapping[str, Any]) -> Query:
+        """Makes a query of what `to_dict` gave, or of an ontology; see `grounding_sdk.text`.
+
+        Raises:
+            QueryError: If something in it is not understood; says where.
+        """
+        from grounding_sdk.text import query_file
+
+        return query_file.query_from_dict(data)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Query:
+        """Reads what `save` wrote, or an ontology, in YAML or JSON.
+
+        Raises:
+            QueryError: If the file cannot be read or understood; names file, line and column.
+        """
+        from grounding_sdk.text import query_file
+
+        return query_file.load_query(path)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the query as plain JSON types, without what has its default."""
+        from grounding_sdk.text import query_file
+
+        return query_file.query_to_dict(self)
+
+    def save(self, path: str | Path) -> Path:
+        """Writes the query as .yaml, .yml or .json, by the path's suffix; returns the path."""
+        from grounding_sdk.text import query_file
+
+        return query_file.save_query(self, path)
 
     @property
     def texts(self) -> tuple[str, ...]:
@@ -228,6 +268,17 @@ def check_threshold(value: float) -> float:
     if not _is_number(value) or not 0 <= value <= 1:
         raise QueryError(f"expected a threshold between 0 and 1, got {value!r}")
     return float(value)
+
+
+def check_template(template: str) -> str:
+    """Returns a template.
+
+    Raises:
+        QueryError: If it is no string with one "{}" in it.
+    """
+    if not isinstance(template, str) or template.count("{}") != 1:
+        raise QueryError(f"expected a template with one '{{}}' in it, got {template!r}")
+    return template
 
 
 def _check_phrases(phrases: tuple[Phrase, ...]) -> None:
@@ -324,4 +375,4 @@ def _clean(text: str, what: str) -> str:
     return text
 
 
-QueryLike: TypeAlias = str | Phrase | Query | Mapping[str, str] | Iterable[str | Phrase]
+QueryLike: TypeAlias = str | Phrase | Query | Path | Mapping[str, Any] | Iterable[str | Phrase]

@@ -22,7 +22,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Writes DIR/<stem>.jpg for each picture and one DIR/annotations.json (COCO).",
     )
     parser.add_argument("images", nargs="+", help="files, folders or patterns such as 'in/*.jpg'")
-    parser.add_argument("--text", required=True, help="what to look for: 'dog . red car'")
+    asked = parser.add_mutually_exclusive_group(required=True)
+    asked.add_argument("--text", help="what to look for: 'dog . red car'")
+    asked.add_argument(
+        "--query", metavar="FILE", help="or a .yaml or .json file: an ontology or a saved query"
+    )
     parser.add_argument("--out", required=True, type=Path, metavar="DIR")
     parser.add_argument("--detector", default="mini", metavar="NAME", help="default: %(default)s")
     parser.add_argument(
@@ -46,7 +50,7 @@ def run(args: argparse.Namespace) -> int:
     from grounding_sdk.grounder import Grounder
     from grounding_sdk.query import Query
 
-    query = Query.of(args.text)
+    query = Query.load(args.query) if args.query is not None else Query.of(args.text)
     failures: list[dict[str, str]] = []
     named = list(_images(args.images, failures))
     images = [path for path, _ in named]

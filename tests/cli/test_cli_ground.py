@@ -96,3 +96,54 @@ def test_mistakes_get_one_helpful_line(args, message, photos, tmp_path, capsys):
     printed = capsys.readouterr()
     assert message in printed.err
     assert "Traceback" not in printed.err
+
+
+ONTOLOGY = """\
+labels:
+  helmet: {phrases: [helmet, hard hat], exclude: [cap]}
+  person:
+"""
+
+
+def test_a_query_can_come_from_a_file(photos, tmp_path, capsys):
+    file = tmp_path / "site.yaml"
+    file.write_text(ONTOLOGY)
+    assert ground(photos / "a.jpg", "--query", file, "--out", tmp_path / "out", "--json") == 0
+    report = json.loads(capsys.readouterr().out)
+    found = {thing["phrase"]: thing["label"] for thing in report["images"][0]["objects"]}
+    assert found.items() <= {"helmet": "helmet", "hard hat": "helmet", "person": "person"}.items()
+    coco = COCO(str(tmp_path / "out" / "annotations.json"))
+    assert [c["name"] for c in coco.loadCats(coco.getCatIds())] == ["helmet", "person"]
+
+
+@pytest.mark.parametrize(
+    "name, content, message",
+    [
+        ("q.yaml", ONTOLOGY.replace("exclude", "excldue"), "q.yaml, line 2, column 41"),
+        (
+            "q.json",
+            '{"labels":\n {"a": []}}',
+            "q.json, line 2, column 3: labels.a: the list is empty",
+        ),
+        ("q.json", "{", "q.json, line 1, column 2: no JSON"),
+        ("q.txt", "dog", "expected a .yaml, .yml or .json file"),
+        ("q.yaml", None, "q.yaml cannot be read: No such file"),
+    ],
+)
+def test_a_mistake_in_a_query_file_is_placed(name, content, message, photos, tmp_path, capsys):
+    file = tmp_path / name
+    if content is not None:
+        file.write_text(content)
+    assert ground(photos / "a.jpg", "--query", file, "--out", tmp_path / "out") == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("asked", [[], ["--text", "dog", "--query", "dog.yaml"]])
+def test_words_come_from_exactly_one_place(asked, photos, tmp_path, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        ground(photos / "a.jpg", *asked, "--out", tmp_path / "out")
+    assert stopped.value.code == 2
+    assert "--query" in capsys.readouterr().err
