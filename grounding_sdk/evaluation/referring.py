@@ -62,6 +62,7 @@ class Answer:
         iou: Its overlap with the true one.
         explanation: Why it was chosen (`Grounding.explain`); of wrong answers only.
         problem: Why there could be no right answer, such as an error; "" if nothing is known.
+        unread: Whether that is because the picture is missing or cannot be read.
     """
 
     expression: Expression
@@ -69,6 +70,7 @@ class Answer:
     iou: float = 0.0
     explanation: str = ""
     problem: str = ""
+    unread: bool = False
 
     @property
     def correct(self) -> bool:
@@ -262,7 +264,7 @@ def _answer(
     ground: Callable[[Image, str], Grounding], picture: Image | Exception, asked: Expression
 ) -> Answer:
     if isinstance(picture, Exception):
-        return Answer(asked, None, problem=_reason(picture))
+        return Answer(asked, None, problem=_reason(picture), unread=True)
     result = _attempt(ground, picture, asked.text)
     if isinstance(result, Exception):
         return Answer(asked, None, problem=_reason(result))
