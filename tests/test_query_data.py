@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import fields
 
 import pytest
 import yaml
@@ -12,6 +13,7 @@ from hypothesis import strategies as st
 from grounding_sdk import Phrase, Query, QueryError
 from grounding_sdk.query import LabelRule
 from grounding_sdk.target import ATTRIBUTES, KINDS, RELATIONS, Condition, Target
+from grounding_sdk.text.query_file import _READERS
 
 CUPS = Query(
     (
@@ -75,6 +77,11 @@ def test_the_data_say_what_is_no_default():
     assert CUPS.to_dict() == AS_DATA
     assert Query.from_dict(AS_DATA) == CUPS
     assert Query.of(AS_DATA) == CUPS
+
+
+@pytest.mark.parametrize("kind", [Query, Phrase, LabelRule, Target, Condition])
+def test_every_attribute_can_be_read(kind):
+    assert set(_READERS[kind]) == {field.name for field in fields(kind)}
 
 
 def test_plain_phrases_are_strings():
@@ -199,7 +206,9 @@ def queries(draw):
         words,
         head=words,
         count=st.none() | st.integers(1, 9),
+        text=words,
         span=spans,
+        ignored=st.lists(words, max_size=2),
     )
 
     def with_conditions(anchors):

@@ -149,7 +149,9 @@ _READERS: dict[type, dict[str, Callable[[Node], Any]]] = {
         "head": Node.text,
         "count": Node.whole,
         "conditions": _each(lambda node: _read(node, Condition)),
+        "text": Node.text,
         "span": _span,
+        "ignored": _each(Node.text),
     },
     Condition: {
         "kind": Node.text,
