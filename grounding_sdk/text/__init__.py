@@ -1,1 +1,1 @@
-"""What words mean: tokens, noun phrases and captions, in pure Python."""
+"""What words mean: tokens, noun phrases, captions and referring expressions."""

@@ -21,8 +21,8 @@ DEMONSTRATIVES = _words("this that these those")
 POSSESSIVES = _words("my your his her its our their whose")
 QUANTIFIERS = _words(
     """
-    all any both each either enough every few fewer half less lots many more most much multiple
-    neither no numerous plenty several some various
+    all any both each either enough every few fewer half less many more most much multiple
+    neither no numerous several some various
     """
 )
 DETERMINERS = ARTICLES | DEMONSTRATIVES | POSSESSIVES | QUANTIFIERS | {"another", "what", "which"}
@@ -79,18 +79,14 @@ NUMBERS: dict[str, int] = {
     "hundred": 100,
     "thousand": 1000,
     "dozen": 12,
-    "both": 2,
 }
-# Several words that count what follows them: "a couple of dogs", "half a dozen eggs".
-COUNTS: dict[tuple[str, ...], int] = {
-    ("couple",): 2,
-    ("pair",): 2,
-    ("duo",): 2,
-    ("trio",): 3,
-    ("quartet",): 4,
-    ("dozen",): 12,
-    ("half", "a", "dozen"): 6,
-    ("half", "dozen"): 6,
+# Nouns that count what follows them: "a couple of dogs".
+COUNTS: dict[str, int] = {
+    "couple": 2,
+    "pair": 2,
+    "duo": 2,
+    "trio": 3,
+    "quartet": 4,
 }
 ORDINALS: dict[str, int] = {
     word: number
@@ -200,8 +196,7 @@ GROUPS = _words(
 PORTIONS = _words(
     """
     slice slices piece pieces portion portions chunk chunks part parts half halves section
-    sections strip strips sliver bite bites patch patches body head heads loaf loaves stalk
-    stalks
+    sections strip strips sliver bite bites patch patches loaf loaves stalk stalks
     """
 )
 # A vessel and what it holds are both seen: "a cup of coffee".
@@ -222,28 +217,24 @@ NOT_VISUAL = _words(
     depiction look way ways day days night nights time times morning afternoon evening dusk dawn
     moment sunset sunrise daytime nighttime year years hour hours minute minutes week season
     weather winter summer spring fall autumn direction directions place position preparation
-    display use fun air motion action process midst addition order case fact reason purpose sort
-    sorts kind kinds type types variety number amount thing things something one ones other
-    others self color colour colors colours size shape style length height width depth speed
-    thirds half lot lots work home town conversation talk rest attention life part parts couple
-    pair angle perspective area inside outside bit level aid help inch inches foot meters feet
-    game match today tonight yesterday tomorrow us each
+    display use fun air motion action process midst addition order case fact reason purpose
+    thing things something one ones other others self color colour colors colours size shape
+    style length height width depth speed thirds work home town conversation talk rest attention
+    life angle perspective area inside outside bit level aid help inch inches game match dark
+    cold today tonight yesterday tomorrow each lot lots kind kinds type types sort sorts amount
+    variety number half part parts
     """
 )
 
 # Nouns with the looks of a participle, which are not to be taken for one without other evidence.
 ING_NOUNS = _words(
     """
-    building buildings ceiling ceilings painting paintings wedding weddings ring rings king
-    kings string strings wing wings spring swing swings thing things clothing railing railings
-    awning awnings frosting icing topping toppings dressing stuffing pudding puddings morning
-    evening crossing crossings landing opening drawing drawings writing earring earrings
-    lightning bedding bearing siding lining sling slings sibling siblings duckling ducklings
-    gosling goslings dumpling dumplings darling herring pricing seasoning gelding starling
-    plumbing rigging tubing flooring lighting furnishing furnishings serving servings offering
-    ceremony filling fillings coating covering coverings peeling peelings outing greeting
-    greetings meeting meetings gathering setting settings living dining washing viking boxing
-    bling sterling pekingese ping
+    building ceiling painting wedding ring king string wing spring swing thing clothing railing
+    awning frosting icing topping dressing stuffing pudding morning evening crossing landing
+    opening drawing writing earring lightning bedding siding lining sling sibling duckling
+    gosling dumpling darling herring pricing seasoning gelding starling plumbing rigging tubing
+    flooring lighting furnishing offering filling coating covering peeling outing greeting
+    meeting gathering setting viking boxing bling sterling ping serving parking
     """
 )
 PAST_NOUNS = _words(
@@ -254,56 +245,85 @@ PAST_NOUNS = _words(
     """
 )
 
+# Adjectives that are nouns where no other noun follows: "a glass", "the female", "an orange".
+ADJECTIVE_NOUNS = _words(
+    """
+    orange wood metal steel iron plastic glass leather brick stone concrete cement marble
+    granite porcelain clay paper cardboard cotton denim silk lace velvet fur rubber straw bamboo
+    vinyl tile foam felt canvas tin gravel asphalt female male adult individual professional
+    human giant mini square holiday special double native local elderly young twin neon olive
+    lime peach mint salmon coral rainbow camouflage light front back middle center top bottom
+    left right inside outside wool linen nylon brass chrome aluminum aluminium wicker stripe
+    plaid antique solid teen cream gold silver bronze copper ivory amber mustard rust dark
+    """
+)
+# An adjective and a noun that together name one thing, which the adjective does not describe.
+COMPOUNDS = frozenset(
+    """
+    hot dog,polar bear,potted plant,stuffed animal,stuffed bear,french fry,high chair,hot tub,
+    remote control,cell phone,mobile phone,baked good,soft drink,electric guitar,grizzly bear,
+    black bear,brown bear,traffic light,fast food,double decker,coffee table,hot chocolate,
+    flat screen,parallel bar,little league,swiss cheese,green bean,sweet potato,bell pepper,
+    right field,left field,ice cream,high heel,tennis racket,great dane,german shepherd,
+    golden retriever,guinea pig,white board,black board,paper towel,paper plate,paper bag,
+    plastic bag,straw hat,glass door,orange juice,front door,back door,wild animal,sweat shirt,
+    dark chocolate,live stock,public transport,palm tree,christmas tree,clay court,grand piano
+    """.replace("\n", "")
+    .replace("    ", "")
+    .split(",")
+)
+
 # Common adjectives and adverbs that no ending gives away.
 
 ADJECTIVES = (
     COLORS
     | SIZES
+    | MATERIALS
     | PATTERNS
     | POSITIONS
     | _words(
         """
-        able adorable adult alone ancient animated antique apparent artificial asian asleep
-        awake aware baked bald bare barefoot bare-chested beautiful beloved black-and-white
-        blank blurred blurry boiled bored bottled brand-new broad broken busy calm candlelit
-        canned casual cheap checkered chinese chocolate-covered chubby circular classic
-        clean clear close closed cloudy cluttered cold colored colorful common complete
-        completed complex concerned contented cool covered cozy cracked crazy crisp crispy
-        crooked crowded curious curly curved cute damp dead deep delicious dense deserted
-        different digital dim dirty distant domestic double double-decker dressed dried
-        drunk dry dual dull dusty eager early elderly electric electrical electronic elegant
-        empty entire equal european evil exotic expensive extra faded fake familiar famous
-        fancy fashioned fast fat favorite female few fierce filled final fine firm flat
-        floppy fluffy foggy foreign formal former fragile frail free french fresh fried
-        friendly frosted frozen full fun funky funny furry fuzzy garnished general gentle
-        german giant glazed glossy good gorgeous grand grassy greasy great green grilled
-        gross grown half-eaten handsome handheld happy hard healthy heavy hilly historic
-        holiday homemade hot huge human hungry icy identical indian indoor industrial
-        intense interesting italian japanese juicy junky key korean lazy leafy lean leashed
-        less light likely lined lit lively live local lone lonely loose loud lovely low lush
-        mad main male married massive mature mechanical medium melted messy metal mexican
-        military miniature misty mixed modern moist muddy multiple mutual naked narrow nasty
-        native natural naval neat necessary neon new nice noisy nude odd old old-fashioned
-        older oldest open orderly ordinary organic original ornate outdoor oval overcast own
-        painted parallel parked past peaceful perfect personal plain pleasant plush polar
-        polite poor popular portable posh precious pretty private professional proper proud
-        public quaint quick quiet rainy random rare raw ready real rectangular red-haired
-        regular rich ripe roasted rocky romantic rough round royal rugged rural rusty sad
-        safe same scared scary scenic scruffy second separate serious shady shaggy shallow
-        sharp shiny shirtless short sick silly similar simple single sitting skilled sleepy
-        sliced sloppy slow small smart smooth snow-covered snowy soft solid sour spare
-        special specialty spiral square stale steaming steep sticky stiff still strange
-        strong stuffed stylish successful sunlit sunny super suspicious sweet tame tasty
-        teenage thirsty tidy tied tight tired toasted top topped topless total tough
-        traditional tropical true twin typical ugly uncooked unfinished unique unknown
-        unmade unusual upright upset upside-down urban used useful usual vacant vast vegan
-        vegetarian vertical victorian vintage visible warm weird well-dressed well-lit wet
-        whole wide wild windy wintry wise wonderful worn wrong young younger youngest yummy
-        american british african english horizontal diagonal elongated individual
-        lower-level overhead aerial automatic best better worse worst prettiest newest
-        brightest darkest lightest darker lighter brighter heavier heaviest faster fastest
-        such certain particular only grown-up built-in remote-controlled motorized
-        ready-made uneven unhappy medical unaware
+        light dark pale bright deep vivid neon pastel able adorable adult alone ancient
+        animated antique apparent artificial asian asleep awake aware baked bald bare
+        barefoot bare-chested beautiful beloved black-and-white blank blurred blurry boiled
+        bored bottled brand-new broad broken busy calm candlelit canned casual cheap
+        checkered chinese chocolate-covered chubby circular classic clean clear close closed
+        cloudy cluttered cold colored colorful common complete completed complex concerned
+        contented cool covered cozy cracked crazy crisp crispy crooked crowded curious curly
+        curved cute damp dead delicious dense deserted different digital dim dirty distant
+        domestic double double-decker dressed dried drunk dry dual dull dusty eager early
+        elderly electric electrical electronic elegant empty entire equal european evil
+        exotic expensive extra faded fake familiar famous fancy fashioned fast fat favorite
+        female few fierce filled final fine firm flat floppy fluffy foggy foreign formal
+        former fragile frail free french fresh fried friendly frosted frozen full fun funky
+        funny furry fuzzy garnished general gentle german giant glazed glossy good gorgeous
+        grand grassy greasy great green grilled gross grown half-eaten handsome handheld
+        happy hard healthy heavy hilly historic holiday homemade hot huge human hungry icy
+        identical indian indoor industrial intense interesting italian japanese juicy junky
+        key korean lazy leafy lean leashed less likely lined lit lively live local lone
+        lonely loose loud lovely low lush mad main male married massive mature mechanical
+        medium melted messy metal mexican military miniature misty mixed modern moist muddy
+        multiple mutual naked narrow nasty native natural naval neat necessary new nice
+        noisy nude odd old old-fashioned older oldest open orderly ordinary organic original
+        ornate outdoor oval overcast own painted parallel parked past peaceful perfect
+        personal plain pleasant plush polar polite poor popular portable posh precious
+        pretty private professional proper proud public quaint quick quiet rainy random rare
+        raw ready real rectangular red-haired regular rich ripe roasted rocky romantic rough
+        round royal rugged rural rusty sad safe same scared scary scenic scruffy second
+        separate serious shady shaggy shallow sharp shiny shirtless short sick silly similar
+        simple single skilled sleepy sliced sloppy slow small smart smooth snow-covered
+        snowy soft solid sour spare special specialty spiral square stale steaming steep
+        sticky stiff still strange strong stuffed stylish successful sunlit sunny super
+        suspicious sweet tame tasty teenage thirsty tidy tied tight tired toasted top topped
+        topless total tough traditional tropical true twin typical ugly uncooked unfinished
+        unique unknown unmade unusual upright upset upside-down urban used useful usual
+        vacant vast vegan vegetarian vertical victorian vintage visible warm weird
+        well-dressed well-lit wet whole wide wild windy wintry wise wonderful worn wrong
+        young younger youngest yummy american british african english horizontal diagonal
+        elongated individual lower-level overhead aerial automatic best better worse worst
+        prettiest newest brightest darkest lightest darker lighter brighter heavier heaviest
+        faster fastest such certain particular only grown-up built-in remote-controlled
+        motorized ready-made uneven unhappy medical unaware
         """
     )
 )
@@ -337,3 +357,63 @@ LY_NOT_ADVERBS = _words(
     monopoly firefly housefly gully dolly folly tally rally
     """
 )
+# Gerunds that make compounds, with the nouns that follow them: elsewhere they are verbs.
+GERUNDS: dict[str, frozenset[str]] = {
+    "baking": _words("sheet pan dish tray soda"),
+    "batting": _words("helmet cage glove box practice stance"),
+    "bowling": _words("alley ball pin lane"),
+    "changing": _words("table room station"),
+    "cleaning": _words("product supply solution cart lady rag"),
+    "cooking": _words("pot pan utensil oil stove area class surface range show"),
+    "cutting": _words("board mat tool block"),
+    "dining": _words("room table area set chair hall car"),
+    "diving": _words("board suit"),
+    "dressing": _words("room table gown"),
+    "drinking": _words("fountain glass straw water cup"),
+    "driving": _words("range glove"),
+    "eating": _words("area utensil establishment"),
+    "filing": _words("cabinet"),
+    "fishing": _words("boat pole rod net line pier vessel gear"),
+    "flying": _words("saucer disc fish"),
+    "frying": _words("pan"),
+    "hiking": _words("trail boot pole path gear"),
+    "ironing": _words("board"),
+    "landing": _words("gear strip pad"),
+    "living": _words("room area space quarters thing"),
+    "loading": _words("dock zone area ramp"),
+    "measuring": _words("cup tape spoon"),
+    "mixing": _words("bowl"),
+    "operating": _words("room table"),
+    "parking": _words(
+        """
+        lot meter garage space spot ticket machine area sign structure deck zone station
+        attendant
+        """
+    ),
+    "playing": _words("field card ground area"),
+    "racing": _words("car bike track motorcycle horse bicycle suit"),
+    "reading": _words("glasses light room lamp"),
+    "recycling": _words("bin truck can container"),
+    "riding": _words("gear boot helmet lesson ring crop"),
+    "rocking": _words("chair horse"),
+    "rolling": _words("pin hill suitcase chair"),
+    "running": _words("shoe water track board"),
+    "seating": _words("area"),
+    "serving": _words("dish tray spoon platter bowl line table cart plate utensil"),
+    "sewing": _words("machine kit"),
+    "shopping": _words("cart bag center mall basket area district"),
+    "sitting": _words("room area"),
+    "skating": _words("rink park ramp area"),
+    "skiing": _words("gear slope equipment outfit trail event competition"),
+    "sleeping": _words("bag quarters area"),
+    "steering": _words("wheel"),
+    "surfing": _words("competition board gear contest"),
+    "swimming": _words("pool suit trunks trunk cap area hole"),
+    "training": _words("wheel session"),
+    "vending": _words("machine cart"),
+    "waiting": _words("room area"),
+    "walking": _words("path stick trail area cane"),
+    "washing": _words("machine"),
+    "watering": _words("hole can"),
+    "wrapping": _words("paper"),
+}

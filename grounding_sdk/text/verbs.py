@@ -16,8 +16,8 @@ def _words(text: str) -> frozenset[str]:
 VERBS = _words(
     """
     accept accompany achieve add admire adjust allow appear apply approach arrange arrive ask
-    assemble assist attach attack attempt attend avoid awaken bake balance bathe be bear become
-    beg begin belong bend bite blend bloom blow board boil bounce bow break breathe bring browse
+    assemble assist attach attack attempt attend avoid awaken bake balance bathe be become beg
+    begin belong bend bite blend bloom blow board boil bounce bow break breathe bring browse
     brush build burn bury busy buy call capture care carry carve catch celebrate chase chat
     check cheer chew choose chop clap clean clear climb cling close clutter collect comb come
     compete compose concentrate conduct congregate connect consist consume contain continue
@@ -33,12 +33,12 @@ VERBS = _words(
     join jump keep kick kill kiss kneel knit knock know label lace lack land laugh launch lay
     lead lean leap learn leave let lick lie lift light line list listen litter load locate look
     loom lounge love lower lunge make maneuver march mark mash match measure meet melt mill
-    mimic mingle miss mix model mount move mow munch nap navigate near nestle nibble nuzzle
-    observe obscure occupy offer open operate order overlook pack paddle paint park pass pat
-    patrol pause peck peek peel peer perch perform pet pick pile pin pitch place plan plant play
-    plow point poke polish pose position pour practice preen prepare present preserve press
-    equip pretend produce project protect provide protrude pull pump punch purchase pursue push
-    put race raise reach read ready receive recline reflect refuel relax release remain remove
+    mingle miss mix model mount move mow munch nap navigate near nestle nibble nuzzle observe
+    obscure occupy offer open operate order overlook pack paddle paint park pass pat patrol
+    pause peck peek peel peer perch perform pet pick pile pin pitch place plan plant play plow
+    point poke polish pose position pour practice preen prepare present preserve press equip
+    pretend produce project protect provide protrude pull pump punch purchase pursue push put
+    race raise reach read ready receive recline reflect refuel relax release remain remove
     repair rest retrieve return reveal ride ring rip rise roam roast roll row rub run rush sail
     say scatter score scratch scrub seat see seem select sell send separate serve set sew shade
     shake share shave shine shoot shop shovel show shower sift signal sip sit skate skateboard
@@ -48,14 +48,14 @@ VERBS = _words(
     stop store straddle strain strap stretch stride strike strip stroll struggle study stuff
     stuck suck suggest sunbathe support surf surround suspend swallow sweep swim swing swoop
     take talk tan taste taxi teach team tear tell tend test text think throw tie tilt toast top
-    toss touch tour tow trail train transport travel trim trot try tuck turn twist type unload
-    use view visit wade wag wait wake walk wander want warm wash watch water wave wear weave
-    wheel whip wield win wind wipe wiggle work wrap wrestle write yawn yell zip zoom advertise
-    affix align anticipate bark bask blanket block bundle cascade coat color colour combine
-    complete construct converge cultivate dangle demonstrate drizzle dust eye fence flank
-    garnish glimpse grasp grate hurl inform intertwine jut juggle knot lap ladle lock loaf lug
-    marinate mirror nail nurse outline overflow pilot pluck poach post preform print propel prop
-    putt rein resemble ripen rummage saddle sample scoop screen season secure shear shelter
+    toss touch tour tow trail train transport travel trim trot treat try tuck turn twist type
+    unload use view visit wade wag wait wake walk wander want warm wash watch water wave wear
+    weave wheel whip wield win wind wipe wiggle work wrap wrestle write yawn yell zip zoom
+    advertise affix align anticipate bark bask blanket block bundle cascade coat color colour
+    combine complete construct converge cultivate dangle demonstrate drizzle dust eye fence
+    flank garnish glimpse grasp grate hurl inform intertwine jut juggle knot lap ladle lock loaf
+    lug marinate mirror nail nurse outline overflow pilot pluck poach post preform print propel
+    prop putt rein resemble ripen rummage saddle sample scoop screen season secure shear shelter
     shift signify situate skim snuggle spoon stain steal strew swat swarm tackle tag tangle tape
     tether thaw track tricycle trick trickle truck utilize vacuum volley warn weigh whisk
     windsurf parasail kitesurf wakeboard sprout stem stroke sun tidy toddle trek unpack unwrap
@@ -64,26 +64,26 @@ VERBS = _words(
 # Verbs that are more often nouns, where no article or pronoun before them decides.
 NOUN_VERBS = _words(
     """
-    board book brush call care chat class clutter coat color colour comb cook cover crash cream
-    crowd cut dance design dish display dock drain dress drink dust exercise exit eye face fence
-    figure film fish flank float fly focus form frame garnish glaze grill guard guide hail hand
-    harvest head herd hike hop iron label lace lap land light line list litter lock lunch march
-    mark match measure mill mirror mix model mount nail name nurse outline overflow pack paddle
-    paint park pass patch path patrol pet picture pile pilot pin pitch place plan plant plow
-    point polish post poach pump race rein ring rise roast rock roll row rub run rush saddle
-    sail sample score screen season seat shade share shelter shop shot shovel show shower sign
-    signal skate skateboard ski slice slip smile smoke snack snow snowboard split spoon sport
-    spot spray spread sprout stack stage stain stem step stick stop store strap strip stroke
-    study sun support surf swarm tackle tag tangle tape taxi team test text tie tile toast top
-    toss tour tow track trail train transport trek trick tricycle trim truck type umpire vacuum
-    view volley wash water wave weight wheel whip wind wood work zip block blanket bundle bow
-    cast cross curl kick kiss kneel lead load feature field handle bat ball serve slide sled
-    shoot stand start string surround tap fold bark bend bite can clip crop drop dive drive duck
+    leave watch swing wrap dip treat steer lift lounge set board book brush call care chat class
+    clutter coat color colour comb cook cover crash cream crowd cut dance design dish display
+    dock drain dress drink dust exercise exit eye face fence figure film fish flank float fly
+    focus form frame garnish glaze grill guard guide hail hand harvest head herd hike hop iron
+    label lace lap land light line list litter lock lunch march mark match measure mill mirror
+    mix model mount nail name nurse outline overflow pack paddle paint park pass patch path
+    patrol pet picture pile pilot pin pitch place plan plant plow point polish post poach pump
+    race rein ring rise roast rock roll row rub run rush saddle sail sample score screen season
+    seat shade share shelter shop shot shovel show shower sign signal skate skateboard ski slice
+    slip smile smoke snack snow snowboard split spoon sport spot spray spread sprout stack stage
+    stain stem step stick store strap strip stroke study sun support surf swarm tackle tag
+    tangle tape taxi team test text tie tile toast top toss tour tow track trail train transport
+    trek trick tricycle trim truck type umpire vacuum view volley wash water wave weight wheel
+    whip wind wood work zip block blanket bundle bow cast cross curl kick kiss kneel lead load
+    feature field handle bat ball serve slide sled shoot start string surround tap fold bark
+    bend bite can clip crop drop duck
     """
 )
 _IRREGULAR_PAST: dict[str, str] = {
     "be": "was were been",
-    "bear": "bore borne",
     "become": "became become",
     "begin": "began begun",
     "bend": "bent",
@@ -117,7 +117,6 @@ _IRREGULAR_PAST: dict[str, str] = {
     "get": "got gotten",
     "give": "gave given",
     "go": "went gone",
-    "grind": "ground",
     "grow": "grew grown",
     "hang": "hung hanged",
     "have": "had",
@@ -131,6 +130,7 @@ _IRREGULAR_PAST: dict[str, str] = {
     "know": "knew known",
     "lay": "laid layed",
     "lead": "led",
+    "load": "loaded laden",
     "leap": "leapt leaped",
     "leave": "left",
     "let": "let",
