@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import argparse
 
-from grounding_sdk.cli import evaluate_referring
+from grounding_sdk.cli import evaluate_detection, evaluate_referring
 
-MEASURES = (evaluate_referring,)
+MEASURES = (evaluate_detection, evaluate_referring)
 
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:

@@ -145,3 +145,11 @@ def test_a_measure_must_be_named(capsys):
     with pytest.raises(SystemExit) as caught:
         main(["evaluate"])
     assert caught.value.code == 2
+
+
+@pytest.mark.parametrize("measure", ["detection", "referring"])
+def test_every_measure_explains_itself(measure, capsys):
+    with pytest.raises(SystemExit) as caught:
+        main(["evaluate", measure, "--help"])
+    assert caught.value.code == 0
+    assert f"evaluate {measure}" in capsys.readouterr().out
