@@ -48,7 +48,7 @@ RELATION_WORDS = _table(
     right of: right of, right from, to right of, on right of
     """
 )
-LONGEST_RELATION = max(map(len, RELATION_WORDS))
+LONGEST = max(map(len, RELATION_WORDS))  # words
 
 # The side that a word names; "on the [far left] side of the table".
 SIDES = {
@@ -115,7 +115,7 @@ CAMERA_WORDS = frozenset("camera viewer us me photographer lens you front foregr
 
 NEGATION_WORDS = _table(
     "exclude: not, but not, and not, except, except for, excluding, other than, rather than, "
-    "instead of, excepting, but no, no"
+    "instead of, excepting, but no, no, isn't, aren't, wasn't, weren't, doesn't, don't"
 )
 WITHOUT = _table("without: without, lacking, missing, not wearing, not holding, with no, w/o")
 # Words after which the thing meant goes on being described, and that say nothing by themselves.
