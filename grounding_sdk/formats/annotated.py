@@ -11,7 +11,7 @@ them back, so that any format becomes any other:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, TypeAlias
@@ -76,6 +76,26 @@ class Mask:
         return same_place and np.array_equal(self.crop, other.crop)
 
     __hash__ = None  # type: ignore[assignment]  # compared by its pixels
+
+
+def union(masks: Iterable[Mask]) -> Mask:
+    """Returns the pixels that are in any of the masks.
+
+    >>> union([Mask(np.ones((1, 1), bool), 3, 0), Mask(np.ones((1, 1), bool), 1, 0)])
+    Mask(crop=array([[ True, False,  True]]), x=1, y=0)
+    """
+    filled = [mask for mask in masks if mask.crop.size]
+    if len(filled) < 2:
+        return filled[0] if filled else Mask(np.zeros((0, 0), bool))
+    left, top = min(mask.x for mask in filled), min(mask.y for mask in filled)
+    right = max(mask.x + mask.crop.shape[1] for mask in filled)
+    bottom = max(mask.y + mask.crop.shape[0] for mask in filled)
+    canvas = np.zeros((bottom - top, right - left), bool)
+    for mask in filled:
+        height, width = mask.crop.shape
+        x, y = mask.x - left, mask.y - top
+        canvas[y : y + height, x : x + width] |= mask.crop
+    return Mask(canvas, left, top)
 
 
 @dataclass(frozen=True)
@@ -162,9 +182,10 @@ def objects(grounding: Grounding, *, masks: bool = True) -> Iterator[Object]:
     found: Any = grounding.detections
     for index in range(len(found)):
         mask_score = float(found["mask_score"][index])
+        x1, y1, x2, y2 = (decimal(value) for value in found.xyxy[index])
         yield Object(
             label=str(found["class_name"][index]),
-            box=tuple(decimal(value) for value in found.xyxy[index]),
+            box=(x1, y1, x2, y2),
             mask=Mask(*mask_crop(found.mask, index)) if masks and found.mask is not None else None,
             score=decimal(found.confidence[index]),
             mask_score=None if math.isnan(mask_score) else decimal(mask_score),

@@ -10,7 +10,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePath, PurePosixPath
 from typing import Any, TextIO, TypeAlias
 
 from grounding_sdk.files import write_file
@@ -25,13 +25,13 @@ def safe_name(name: str) -> PurePosixPath:
 
     Raises:
         FormatError: If it is empty or absolute, climbs with "..", or holds a backslash, a drive or
-            a control character.
+            a character that is no text.
 
     >>> safe_name("day 1/café.jpg").parts
     ('day 1', 'café.jpg')
     """
     path = PurePosixPath(name)
-    odd = re.search(r"[\x00-\x1f\x7f\\]|^[A-Za-z]:", name)
+    odd = re.search(r"[\x00-\x1f\x7f\ud800-\udfff\\]|^[A-Za-z]:", name)
     if odd or path.is_absolute() or ".." in path.parts or not path.name:
         raise FormatError(
             f"{name!r} cannot be a file of the dataset: expected a relative path with forward "
@@ -49,7 +49,7 @@ def clean_name(name: str) -> str:
     >>> clean_name(r"C:\pictures\..\a b.jpg"), clean_name("/data/../a.jpg")
     ('pictures/a b.jpg', 'data/a.jpg')
     """
-    plain = re.sub(r"[\x00-\x1f\x7f]|^[A-Za-z]:", "", str(name))
+    plain = re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]|^[A-Za-z]:", "", str(name))
     parts = [part for part in re.split(r"[\\/]", plain) if part not in ("", ".", "..")]
     if not parts:
         raise FormatError(f"expected the file name of a picture, got {name!r}")
@@ -108,6 +108,7 @@ class Folder:
                 f"there is no file {row.source!r}, expected the picture {row.file_name!r}: set the "
                 f"row's source to its path, or export without pictures"
             )
+        safe_name(row.file_name)
         path = self.path(place)
         if not (path.exists() and path.samefile(row.source)):
             shutil.copyfile(row.source, path)
@@ -210,6 +211,18 @@ def split_files(path: Path, name: str) -> Iterator[tuple[Path, str]]:
         raise FormatError(f"there is no {name} in {path}: name the file, or the folder it is in")
     for file in found:
         yield file, file.stem[len(pattern.stem) + 1 :]
+
+
+def split_path(place: PurePath) -> tuple[str, str]:
+    """Tells the split and the name of a path in a dataset whose splits are folders.
+
+    >>> split_path(PurePosixPath("val/a/1.jpg")), split_path(PurePosixPath("a/1.jpg"))
+    (('val', 'a/1.jpg'), ('', 'a/1.jpg'))
+    """
+    first, *rest = place.parts
+    if rest and first in ("train", "val", "test"):
+        return first, "/".join(rest)
+    return "", place.as_posix()
 
 
 def dumps(value: Any) -> str:

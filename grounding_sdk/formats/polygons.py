@@ -80,9 +80,9 @@ def joined(polygons: Sequence[Polygon]) -> Ring:
     for index in [*(guest for _, _, guest, _ in reversed(seams)), 0]:
         ring, start = rings[index], starts.get(index, 0)
         path = paths[index]
-        for at in np.roll(np.arange(len(ring)), -start):
+        for at in [*range(start, len(ring)), *range(start)]:
             path.append(ring[at])
-            for guest in guests.get((index, int(at)), ()):
+            for guest in guests.get((index, at), ()):
                 path.extend(paths[guest])
                 path.append(ring[at])
         if index:

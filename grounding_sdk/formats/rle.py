@@ -45,6 +45,21 @@ def crop_rle(crop: np.ndarray, x: int, y: int, image_size: Size) -> Rle:
         image_size: (height, width) in pixels.
     """
     height, width = image_size
+    counts = image_runs(crop, x, y, image_size)
+    runs = {"size": [height, width], "counts": counts.tolist()}
+    packed = coco_mask.frPyObjects(runs, height, width)
+    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+
+
+def image_runs(crop: np.ndarray, x: int, y: int, image_size: Size) -> np.ndarray:
+    """Returns the run lengths of such a mask, down the image's columns, zeros first.
+
+    Those along the rows are `image_runs(crop.T, y, x, (width, height))`.
+
+    >>> image_runs(np.ones((2, 1), bool), 1, 0, (2, 3)).tolist()
+    [2, 2, 2]
+    """
+    height, width = image_size
     # The pixels of each column where the mask begins and ends, counted down the image's columns.
     padded = np.zeros((crop.shape[1], crop.shape[0] + 2), bool)
     padded[:, 1:-1] = crop.T
@@ -56,11 +71,7 @@ def crop_rle(crop: np.ndarray, x: int, y: int, image_size: Size) -> Rle:
     starts, stops = np.delete(starts, joined + 1), np.delete(stops, joined)
 
     counts = np.diff(np.stack([starts, stops], axis=1).ravel(), prepend=0, append=height * width)
-    if counts[-1] == 0:  # pycocotools ends with the last True pixel
-        counts = counts[:-1]
-    runs = {"size": [height, width], "counts": counts.tolist()}
-    packed = coco_mask.frPyObjects(runs, height, width)
-    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+    return counts[:-1] if counts[-1] == 0 else counts  # pycocotools ends with the last True pixel
 
 
 def rle_of(mask: Mask, image_size: Size) -> Rle:
@@ -93,15 +104,29 @@ def rle_mask(rle: Any) -> Mask:
         counts = np.array(counts, np.int64) if isinstance(counts, list) else _unpacked(counts)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"expected an RLE with size and counts, got {rle!r:.80}") from error
+    return runs_mask(counts, (height, width))
+
+
+def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
+    """Returns the mask of run lengths down the image's columns, zeros first.
+
+    Raises:
+        FormatError: If they do not add up to the image's size.
+
+    >>> runs_mask(np.array([2, 2, 2]), (2, 3)) == Mask(np.ones((2, 1), bool), 1, 0)
+    True
+    """
+    height, width = image_size
     edges = np.cumsum(counts, dtype=np.int64)
     total = int(edges[-1]) if len(edges) else 0
     if min(height, width) < 0 or counts.ndim != 1 or (counts < 0).any() or total != height * width:
         raise FormatError(
-            f"the RLE's runs cover {total} pixels, expected {height} x {width} of its size: the "
-            f"file is damaged, or the size is not [height, width]"
+            f"the runs of a mask cover {total} pixels, expected {height} x {width} of its size: "
+            f"the file is damaged, or height and width are swapped"
         )
-    starts, stops = edges[:-1:2], edges[1::2]
-    starts, stops = starts[: len(stops)][(full := stops > starts[: len(stops)])], stops[full]
+    stops = edges[1::2]
+    starts = edges[:-1:2][: len(stops)]
+    starts, stops = starts[stops > starts], stops[stops > starts]
     if not len(starts):
         return Mask(np.zeros((0, 0), bool))
     left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
@@ -131,13 +156,13 @@ def from_run_lengths(counts: Sequence[int], shape: Size) -> np.ndarray:
     >>> from_run_lengths([1, 2, 1], (2, 2)).astype(int).tolist()
     [[0, 1], [1, 0]]
     """
-    counts = np.asarray(counts, np.int64)
-    if min(shape) < 1 or (counts < 0).any() or int(counts.sum()) != shape[0] * shape[1]:
+    runs = np.asarray(counts, np.int64)
+    if min(shape) < 1 or (runs < 0).any() or int(runs.sum()) != shape[0] * shape[1]:
         raise FormatError(
-            f"the mask's runs cover {int(counts.sum())} pixels, expected {shape[0]} x {shape[1]}: "
+            f"the mask's runs cover {int(runs.sum())} pixels, expected {shape[0]} x {shape[1]}: "
             f"the file is damaged"
         )
-    return np.repeat(np.arange(len(counts)) % 2 == 1, counts).reshape(shape)
+    return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape)
 
 
 def _unpacked(counts: str | bytes) -> np.ndarray:
@@ -145,8 +170,8 @@ def _unpacked(counts: str | bytes) -> np.ndarray:
 
     As `rleFrString` of pycocotools' maskApi.c does it.
     """
-    codes = np.frombuffer(counts.encode("ascii") if isinstance(counts, str) else counts, np.uint8)
-    codes = codes.astype(np.int64) - 48
+    text = counts.encode("ascii") if isinstance(counts, str) else counts
+    codes = np.frombuffer(text, np.uint8).astype(np.int64) - 48
     last = codes & 0x20 == 0
     if not len(codes) or not last[-1] or codes.min() < 0 or codes.max() > 63:
         raise ValueError("not the counts of an RLE")

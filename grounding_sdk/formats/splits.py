@@ -39,7 +39,7 @@ def split_of(key: str | bytes, shares: Mapping[str, float] = SHARES) -> str:
         place -= share
         if place < 0:
             return split
-    return next(split for split in reversed(shares) if shares[split])
+    return [split for split, share in shares.items() if share][-1]  # rounding ate the last place
 
 
 def in_splits(
