@@ -124,6 +124,36 @@ def test_vocabulary_past_the_limit_is_split(detector, reference):
     assert (found.class_id == found["phrase_id"]).all()
 
 
+@pytest.mark.parametrize("per_pass", [40, 256])
+def test_a_vocabulary_as_large_as_that_of_lvis(tmp_path_factory, per_pass):
+    directory = save_grounding_dino(tmp_path_factory.mktemp("long"), max_text_len=256)
+    detector = GroundingDinoDetector.load(directory, name="long")
+    detector.phrases_per_pass = per_pass
+    words = [f"thing {number}" for number in range(1203)]
+    image = picture(48, 64)
+    captions, encoded, lengths = detector._captions(everything(*words)), [], []
+    model = detector._model.model
+    model.backbone.conv_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    model.text_backbone.register_forward_hook(lambda _, given, __: lengths.append(given[0].shape))
+    [found] = detector.detect([image], [everything(*words)])
+    assert len(encoded) == 1
+    assert len(lengths) == len(captions)
+    assert all(rows == 1 and tokens <= 256 for rows, tokens in lengths)
+    assert max(len(caption.spans) for caption in captions) <= per_pass
+    assert [index for caption in captions for index, _, _ in caption.spans] == list(range(1203))
+    assert found["phrase_scores"].shape == (len(found), 1203)
+    assert (found.class_id == found["phrase_id"]).all()
+    assert found["class_name"].tolist() == [words[index] for index in found.class_id]
+
+    asked = [index for index, _, _ in captions[1].spans]  # a caption gives what it gives alone
+    [alone] = detector.detect([image], [everything(*(words[index] for index in asked))])
+    of_it = found[np.isin(found["phrase_id"], asked)]
+    np.testing.assert_allclose(of_it.confidence, alone.confidence, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        of_it["phrase_scores"][:, asked], alone["phrase_scores"], rtol=1e-4, atol=1e-5
+    )
+
+
 @pytest.mark.parametrize(
     ("phrase", "read_as"),
     [
@@ -175,6 +205,12 @@ def test_captions_are_packed_in_order():
         ((2, 1, 8),),
         ((3, 1, 2),),
     ]
+
+
+def test_captions_take_no_more_phrases_than_is_said():
+    captions = build_captions([[11], [12], [13]], first=1, separator=3, last=2, limit=99, most=2)
+    assert [caption.ids for caption in captions] == [(1, 11, 3, 12, 3, 2), (1, 13, 3, 2)]
+    assert [caption.spans for caption in captions] == [((0, 1, 2), (1, 3, 4)), ((2, 1, 2),)]
 
 
 def test_threshold_zero_one_and_per_phrase(detector):

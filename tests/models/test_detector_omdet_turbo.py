@@ -107,6 +107,39 @@ def test_long_task_is_split_and_the_image_encoded_once(detector, reference):
     assert found["phrase"].tolist() == [texts[i] for i in found["phrase_id"]]
 
 
+def test_a_vocabulary_as_large_as_that_of_lvis(directory):
+    detector = OmDetTurboDetector.load(directory, name="tiny")
+    words = [f"car {index}" for index in range(1203)]
+    query = everything(*words)
+    tasks, encoded, texts = detector._tasks(query), [], []
+    model = detector._model
+    model.vision_backbone.register_forward_hook(lambda *_: encoded.append(1))
+    model.language_backbone.register_forward_hook(
+        lambda _, given, __: texts.append(tuple(given[0].shape))
+    )
+    [found] = detector.detect([picture(48, 64)], [query])
+    assert len(encoded) == 1
+    assert [index for task in tasks for index in task] == list(range(1203))
+    assert all(rows <= max(map(len, tasks)) and tokens == 77 for rows, tokens in texts)
+    assert sum(rows for rows, _ in texts) == len(words) + len(tasks)
+    assert found["phrase_scores"].shape == (len(found), 1203)
+    assert (found.class_id == found["phrase_id"]).all()
+    assert found["class_name"].tolist() == [words[index] for index in found.class_id]
+
+    first = tasks[1]  # a task gives what it gives alone
+    [alone] = detector.detect([picture(48, 64)], [everything(*(words[index] for index in first))])
+    of_it = found[np.isin(found["phrase_id"], first)]
+    np.testing.assert_allclose(of_it.confidence, alone.confidence, rtol=1e-4)
+    np.testing.assert_allclose(
+        of_it["phrase_scores"][:, first], alone["phrase_scores"], rtol=1e-4, atol=1e-5
+    )
+
+
+def test_tasks_name_no_more_phrases_than_is_said(detector, monkeypatch):
+    monkeypatch.setattr(detector, "phrases_per_pass", 2)
+    assert detector._tasks(everything("dog", "cat", "red", "car", "a")) == [[0, 1], [2, 3], [4]]
+
+
 @pytest.mark.parametrize("phrase", ["x" * 1000, "狗", "dog, cat", "<|endoftext|> dog", "🐶 1"])
 def test_any_phrase_is_taken(detector, phrase):
     [found] = detector.detect([picture(9, 9)], [everything(phrase, "dog")])

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import numpy as np
 import PIL.Image
 import pytest
 import torch
 from tiny_detectors import SIZES, assert_equal_results, assert_same, picture, save_owl
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
-from grounding_sdk import Image, Query
+from grounding_sdk import ConfigError, Image, Phrase, Query
 from grounding_sdk.models.detectors.owl import OwlDetector
 from grounding_sdk.models.ports import Detector
+from grounding_sdk.text.templates import CLIP_7
 
 EVERYTHING = Query.of("dog . a red car . cat").with_threshold(0.0)
 
@@ -58,18 +62,84 @@ def test_a_batch_gives_what_each_image_gives_alone(detector):
         assert_equal_results(found, detector.detect([image], [query])[0])
 
 
-def test_large_vocabulary_keeps_class_ids_and_runs_the_image_tower_once(detector, monkeypatch):
-    monkeypatch.setattr("grounding_sdk.models.detectors.owl.TEXTS_AT_ONCE", 7)
-    words = [f"thing {index}" for index in range(40)]
+@pytest.mark.parametrize("per_pass", [1, 2, 7, 256])
+def test_templates_are_averaged_as_the_published_evaluation_does(
+    directory, detector, monkeypatch, per_pass
+):
+    """The logits are averaged, then the sigmoid is taken; the reference asks one at a time."""
+    monkeypatch.setattr(detector, "phrases_per_pass", per_pass)
+    templates = ("a photo of a {}", "{}", "itap of a {}")
+    image = picture(48, 64)
+    logits = []
+    for template in templates:
+        texts = [template.format(text) for text in EVERYTHING.texts]
+        result, scores = reference(directory, image, texts)
+        logits.append(scores.double().logit())
+    [found] = detector.detect([image], [replace(EVERYTHING, templates=templates)])
+    assert_same(found, result["boxes"], torch.stack(logits).mean(0).sigmoid(), image.size)
+    assert set(found["phrase"]) <= set(EVERYTHING.texts)
+    [plain] = detector.detect([image], [EVERYTHING])
+    assert not np.allclose(plain["phrase_scores"], found["phrase_scores"], atol=1e-3)
+
+
+def test_queries_with_and_without_templates_share_a_batch_and_a_pass_of_the_image(detector):
+    image = picture(48, 64)
+    queries = [EVERYTHING, replace(EVERYTHING, templates=CLIP_7), Query.of("dog")]
     calls = []
     hook = detector._model.base_model.vision_model.register_forward_hook(lambda *_: calls.append(1))
-    [found] = detector.detect([picture(48, 64)], [Query.of(words).with_threshold(0.0)])
+    batch = detector.detect([image] * 3, queries)
     hook.remove()
     assert len(calls) == 1
-    assert found["phrase_scores"].shape == (len(found), 40)
-    [alone] = detector.detect([picture(48, 64)], [Query.of([words[33]]).with_threshold(0.0)])
-    column = sorted(found["phrase_scores"][:, 33])
+    for query, found in zip(queries, batch, strict=True):
+        assert_equal_results(found, detector.detect([image], [query])[0])
+
+
+def test_braces_in_a_phrase_are_no_placeholder(detector):
+    query = Query((Phrase("dog {} {0}"), Phrase("{x}")), templates=("a {}",)).with_threshold(0.0)
+    [found] = detector.detect([picture(9, 9)], [query])
+    assert found["phrase_scores"].shape[1] == 2
+
+
+@pytest.mark.parametrize("per_pass", [50, 256, 5000])
+def test_a_vocabulary_as_large_as_that_of_lvis(directory, per_pass):
+    words = [f"thing {index}" for index in range(1203)]
+    detector = OwlDetector.load(directory, name="tiny")
+    detector.phrases_per_pass = per_pass
+    images, texts = [], []
+    towers = detector._model.base_model
+    towers.vision_model.register_forward_hook(lambda *_: images.append(1))
+    towers.text_model.register_forward_hook(lambda _, given, out: texts.append(len(out[0])))
+    query = Query.of(words).with_threshold(0.0)
+    [found] = detector.detect([picture(48, 64)], [query])
+    assert len(images) == 1
+    assert sum(texts) == len(words)
+    assert max(texts) <= per_pass
+    assert found["phrase_scores"].shape == (len(found), len(words))
+    assert (found.class_id == found["phrase_id"]).all()
+    assert found["class_name"].tolist() == [words[i] for i in found.class_id]
+
+    [alone] = detector.detect([picture(48, 64)], [Query.of([words[233]]).with_threshold(0.0)])
+    column = sorted(found["phrase_scores"][:, 233])
     assert column == pytest.approx(sorted(alone.confidence), abs=1e-4)
+    detector.detect([picture(48, 64)], [query])
+    assert sum(texts) == len(words)  # the texts are not encoded again
+
+
+def test_texts_are_remembered_up_to_a_bound(directory, monkeypatch):
+    monkeypatch.setattr("grounding_sdk.models.detectors.owl.TEXTS_KEPT", 2)
+    detector = OwlDetector.load(directory, name="tiny")
+    [found] = detector.detect([picture(9, 9)], [EVERYTHING])
+    assert len(detector._vectors._known) == 2
+    assert_equal_results(
+        found, OwlDetector.load(directory, name="x").detect([picture(9, 9)], [EVERYTHING])[0]
+    )
+
+
+@pytest.mark.parametrize("value", [0, -1, 2.5, None, True])
+def test_a_pass_takes_a_whole_number_of_phrases(detector, monkeypatch, value):
+    monkeypatch.setattr(detector, "phrases_per_pass", value)
+    with pytest.raises(ConfigError, match="phrases_per_pass as a whole number from 1"):
+        detector.detect([picture(9, 9)], [EVERYTHING])
 
 
 def test_thresholds_and_labels(detector):

@@ -96,6 +96,44 @@ def test_the_image_is_encoded_once_for_all_phrases(detector):
     assert len(encoded) == 1
 
 
+@pytest.mark.parametrize("per_pass", [2, 3, 100])
+def test_how_many_phrases_are_decoded_at_a_time_changes_nothing(detector, monkeypatch, per_pass):
+    query = everything(*TEXTS, "a tree", "lamp")
+    image = picture(48, 64)
+    [one_by_one] = detector.detect([image], [query])
+    monkeypatch.setattr(detector, "phrases_per_pass", per_pass)
+    [found] = detector.detect([image], [query])
+    assert_equal_results(found, one_by_one)
+    np.testing.assert_array_equal(found.mask.to_dense(), one_by_one.mask.to_dense())
+
+
+def test_a_vocabulary_as_large_as_that_of_lvis(directory):
+    detector = Sam3Detector.load(directory, name="tiny")
+    detector.phrases_per_pass = 100
+    words = [f"thing {index}" for index in range(1203)]
+    encoded, texts, passes = [], [], []
+    model = detector._model
+    model.vision_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    model.text_encoder.register_forward_hook(lambda _, __, out: texts.append(len(out[0])))
+    model.detr_decoder.register_forward_hook(
+        lambda _, __, given, ___: passes.append(len(given["text_features"])), with_kwargs=True
+    )
+    image = picture(9, 9)
+    [everywhere] = detector.detect([image], [everything(*words[:100])])
+    bound = float(np.sort(everywhere.confidence)[-20])
+    [found] = detector.detect([image], [Query.of(words).with_threshold(bound)])
+    assert len(encoded) == 2  # once in each call
+    assert sum(texts) == 1203
+    assert passes == [100] * 13 + [3]
+    assert len(found) >= 20
+    assert found["phrase_scores"].shape == (len(found), 1203)
+    assert (found.class_id == found["phrase_id"]).all()
+    assert found["class_name"].tolist() == [words[index] for index in found.class_id]
+    best = words[int(found.class_id[0])]
+    [alone] = detector.detect([image], [everything(best)])
+    np.testing.assert_allclose(found.confidence[0], alone.confidence[0], rtol=1e-4)
+
+
 def test_masks_are_made_only_of_what_is_kept_and_nothing_found_has_every_column(detector):
     [nothing] = detector.detect([picture(48, 64)], [Query.of(TEXTS).with_threshold(1.0)])
     assert len(nothing) == 0

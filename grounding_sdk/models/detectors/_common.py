@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import OrderedDict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from threading import Lock
 from typing import Any
 
 import cv2
@@ -12,7 +14,7 @@ import numpy as np
 import torch
 from transformers import AutoImageProcessor, AutoTokenizer
 
-from grounding_sdk.errors import MissingWeightsError
+from grounding_sdk.errors import ConfigError, MissingWeightsError
 from grounding_sdk.models.pretrained import load_model, model_type, reading
 from grounding_sdk.query import Query
 
@@ -91,6 +93,48 @@ def load_saved(path: Path, classes: Mapping[str, type], device: str) -> Saved:
     with reading(path, "the image processor"):
         image_processor = AutoImageProcessor.from_pretrained(path, **options)
     return Saved(model, image_processor, tokenizer, torch.device(device))
+
+
+class TextMemory:
+    """Encodes texts, a few at a time, and remembers the last ones: the same come with each image.
+
+    Safe to share among threads.
+
+    Args:
+        encode: Gives an encoding for each of some texts.
+        size: How many to remember.
+    """
+
+    def __init__(self, encode: Callable[[list[str]], Iterable[Any]], size: int) -> None:
+        self._encode = encode
+        self._size = size
+        self._known: OrderedDict[str, Any] = OrderedDict()
+        self._lock = Lock()
+
+    def __call__(self, texts: Sequence[str], at_once: int) -> list[Any]:
+        """Returns the encoding of each text; `at_once` new ones are encoded together."""
+        with self._lock:
+            new = [text for text in dict.fromkeys(texts) if text not in self._known]
+            for start in range(0, len(new), at_once):
+                part = new[start : start + at_once]
+                self._known.update(zip(part, self._encode(part), strict=True))
+            for text in texts:
+                self._known.move_to_end(text)
+            found = [self._known[text] for text in texts]
+            while len(self._known) > self._size:
+                self._known.popitem(last=False)
+        return found
+
+
+def check_per_pass(value: int) -> int:
+    """Returns how many phrases a pass may take.
+
+    Raises:
+        ConfigError: If it is no whole number of 1 or more.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+        raise ConfigError(f"expected phrases_per_pass as a whole number from 1, got {value!r}")
+    return value
 
 
 def to_pixels(boxes: torch.Tensor, width: float, height: float) -> np.ndarray:

@@ -15,6 +15,7 @@ out: "u.s. flag" is read as "u s flag".
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,7 @@ from grounding_sdk.detections import detections_from_scores
 from grounding_sdk.image import Image
 from grounding_sdk.models.detectors._common import (
     Saved,
+    check_per_pass,
     keep_and_widen,
     load_saved,
     shrink,
@@ -60,11 +62,17 @@ class Caption:
 
 
 def build_captions(
-    phrases: Sequence[Sequence[int]], first: int, separator: int, last: int, limit: int
+    phrases: Sequence[Sequence[int]],
+    first: int,
+    separator: int,
+    last: int,
+    limit: int,
+    most: int = sys.maxsize,
 ) -> list[Caption]:
-    """Packs phrases into as few captions of at most `limit` tokens as their order allows.
+    """Packs phrases into as few captions as their order allows.
 
-    A phrase that is longer than a whole caption loses its end.
+    A caption has at most `limit` tokens and `most` phrases. A phrase that is longer than a whole
+    caption loses its end.
 
     >>> build_captions([[7], [8, 9], [5]], first=1, separator=3, last=2, limit=7)[0]
     Caption(ids=(1, 7, 3, 8, 9, 3, 2), spans=((0, 1, 2), (1, 3, 5)))
@@ -74,7 +82,7 @@ def build_captions(
     spans: list[tuple[int, int, int]] = []
     for index, phrase in enumerate(phrases):
         phrase = phrase[: limit - 3]
-        if len(ids) + len(phrase) + 2 > limit:
+        if len(ids) + len(phrase) + 2 > limit or len(spans) == most:
             captions.append(Caption((*ids, last), tuple(spans)))
             ids, spans = [first], []
         spans.append((index, len(ids), len(ids) + len(phrase)))
@@ -93,9 +101,11 @@ class GroundingDinoDetector:
         name: Under which it was loaded.
         default_threshold: That of mmdetection's demo, between the 0.25 of transformers and the 0.35
             of Grounding DINO's own.
+        phrases_per_pass: How many phrases a caption takes at most; can be set.
     """
 
     default_threshold = 0.3
+    phrases_per_pass: int = 256
 
     def __init__(self, saved: Saved, name: str) -> None:
         self.name = name
@@ -163,7 +173,8 @@ class GroundingDinoDetector:
         unknown = [self._saved.tokenizer.unk_token_id]
         words = [[i for i in ids if i not in self._separators] or unknown for ids in tokens]
         first, separator, last = self._ends
-        return build_captions(words, first, separator, last, self._model.config.max_text_len)
+        limit, most = self._model.config.max_text_len, check_per_pass(self.phrases_per_pass)
+        return build_captions(words, first, separator, last, limit, most)
 
     def _text(self, captions: Sequence[Caption]) -> dict[str, torch.Tensor]:
         longest = max(len(caption.ids) for caption in captions)

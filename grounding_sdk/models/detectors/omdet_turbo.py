@@ -17,8 +17,17 @@ from transformers import OmDetTurboForObjectDetection
 
 from grounding_sdk.detections import detections_from_scores
 from grounding_sdk.image import Image
-from grounding_sdk.models.detectors._common import Saved, keep_and_widen, load_saved, to_pixels
+from grounding_sdk.models.detectors._common import (
+    Saved,
+    TextMemory,
+    check_per_pass,
+    keep_and_widen,
+    load_saved,
+    to_pixels,
+)
 from grounding_sdk.query import Query
+
+PHRASES_KEPT = 20_000  # 2 KB each
 
 MODELS = {"omdet-turbo": OmDetTurboForObjectDetection}
 
@@ -37,15 +46,18 @@ class OmDetTurboDetector:
     Attributes:
         name: Under which it was loaded.
         default_threshold: That of transformers' post-processing.
+        phrases_per_pass: How many phrases a task names at most; can be set.
     """
 
     default_threshold = 0.3
+    phrases_per_pass: int = 256
 
     def __init__(self, saved: Saved, name: str) -> None:
         self.name = name
         self._saved = saved
         self._model = saved.model
         self._limit = int(saved.model.config.text_config.max_position_embeddings)
+        self._classes = TextMemory(self._embed, PHRASES_KEPT)
 
     @classmethod
     def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
@@ -73,10 +85,11 @@ class OmDetTurboDetector:
         boxes, scores = [], []
         for phrases in self._tasks(query):
             texts = [query.texts[index] for index in phrases]
-            words, task = self._tokens(texts), self._tokens([f"Detect {', '.join(texts)}."])
-            encode = self._model.language_backbone
-            classes = encode(words["input_ids"], encode_type="class")
-            asked, mask = encode(task["input_ids"], task["attention_mask"], encode_type="task")
+            classes = torch.stack(self._classes(texts, len(texts)))
+            task = self._tokens([f"Detect {', '.join(texts)}."])
+            asked, mask = self._model.language_backbone(
+                task["input_ids"], task["attention_mask"], encode_type="task"
+            )
             output = self._model.decoder(maps, classes[:, None], asked, mask)
             kept, wide = keep_and_widen(
                 output.decoder_classes[-1][0].sigmoid(), phrases, query, self.default_threshold
@@ -89,18 +102,23 @@ class OmDetTurboDetector:
 
     def _tasks(self, query: Query) -> list[list[int]]:
         """Splits the phrases, in order, so that each part's task fits the text encoder."""
+        most = check_per_pass(self.phrases_per_pass)
         count = [len(ids) for ids in self._saved.tokenizer([*query.texts, "Detect ."])["input_ids"]]
         frame = count.pop()
         tasks: list[list[int]] = []
         used = self._limit
         for index, length in enumerate(count):
             needed = length - 1  # less the two ends, plus a comma
-            if used + needed > self._limit:
+            if used + needed > self._limit or len(tasks[-1]) == most:
                 tasks.append([])
                 used = frame
             tasks[-1].append(index)
             used += needed
         return tasks
+
+    def _embed(self, texts: list[str]) -> torch.Tensor:
+        """Returns the (K, D) embeddings of K phrases."""
+        return self._model.language_backbone(self._tokens(texts)["input_ids"], encode_type="class")
 
     def _tokens(self, texts: list[str]) -> Any:
         """Tokenizes texts as the processor does; what is past the limit is dropped."""

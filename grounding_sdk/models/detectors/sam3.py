@@ -16,14 +16,23 @@ import supervision as sv
 import torch
 from transformers import Sam3Model
 from transformers.modeling_outputs import BaseModelOutputWithPooling
+from transformers.models.sam3.modeling_sam3 import Sam3VisionEncoderOutput
 
 from grounding_sdk.detections import detections_from_scores
 from grounding_sdk.image import Image
-from grounding_sdk.models.detectors._common import Saved, keep_and_widen, load_saved
+from grounding_sdk.models.detectors._common import (
+    Saved,
+    TextMemory,
+    check_per_pass,
+    keep_and_widen,
+    load_saved,
+)
 from grounding_sdk.models.segmenters.upscale import resize_axis, upscale_masks
 from grounding_sdk.query import Query
 
 MODELS = {"sam3": Sam3Model, "sam3_video": Sam3Model}  # the published weights are the video model's
+TEXTS_AT_ONCE = 64
+TEXTS_KEPT = 2048  # 32 KB each
 MASK_THRESHOLD = 0.5  # of transformers' post-processing
 
 
@@ -34,14 +43,18 @@ class Sam3Detector:
         name: Under which it was loaded.
         default_threshold: The confidence threshold of the original's `Sam3Processor`. Transformers'
             post-processing has 0.3.
+        phrases_per_pass: How many phrases are decoded at a time; can be set. Scores do not depend
+            on it.
     """
 
     default_threshold = 0.5
+    phrases_per_pass: int = 1
 
     def __init__(self, saved: Saved, name: str) -> None:
         self.name = name
         self._saved = saved
         self._model = saved.model
+        self._texts = TextMemory(self._encode, TEXTS_KEPT)
 
     @classmethod
     def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
@@ -54,16 +67,19 @@ class Sam3Detector:
 
         A detection's row of phrase scores is 0 but for the phrase that found it.
         """
-        texts = {text: self._encode(text) for query in queries for text in query.texts}
+        at_once = check_per_pass(self.phrases_per_pass)
         return [
-            self._detect(image, query, [texts[text] for text in query.texts])
+            self._detect(image, query, at_once)
             for image, query in zip(images, queries, strict=True)
         ]
 
-    def _encode(self, text: str) -> dict[str, Any]:
-        """Encodes a phrase; words past the text encoder's limit of 32 tokens are dropped."""
+    def _encode(self, texts: list[str]) -> list[tuple[torch.Tensor, torch.Tensor]]:
+        """Encodes K phrases as features (32, D) and which of the 32 tokens they have, (32,).
+
+        Words past the text encoder's limit of 32 tokens are dropped.
+        """
         tokens = self._saved.tokenizer(
-            text,
+            texts,
             padding="max_length",
             truncation=True,
             max_length=self._model.text_encoder.config.max_position_embeddings,
@@ -71,23 +87,22 @@ class Sam3Detector:
         ).to(self._saved.device)
         mask = tokens["attention_mask"]
         features = self._model.get_text_features(tokens["input_ids"], mask).pooler_output
-        return {
-            "text_embeds": BaseModelOutputWithPooling(pooler_output=features),
-            "attention_mask": mask,
-        }
+        return list(zip(features, mask, strict=True))
 
-    def _detect(self, image: Image, query: Query, texts: Sequence[dict[str, Any]]) -> sv.Detections:
+    def _detect(self, image: Image, query: Query, at_once: int) -> sv.Detections:
         vision = self._model.get_vision_features(self._saved.pixel_values([image.pixels]))
+        texts = self._texts(query.texts, TEXTS_AT_ONCE)
         boxes, scores, masks = [], [], []
-        for phrase, text in enumerate(texts):
-            output = self._model(vision_embeds=vision, **text)
-            confidence = output.pred_logits[0].sigmoid() * output.presence_logits[0].sigmoid()
-            kept, wide = keep_and_widen(
-                confidence[:, None], [phrase], query, self.default_threshold
-            )
-            boxes.append(output.pred_boxes[0][kept].cpu().numpy())
-            scores.append(wide)
-            masks.append(self._masks(output.pred_masks[0][kept], image))
+        for start in range(0, len(texts), at_once):
+            output = self._decode(vision, texts[start : start + at_once])
+            confidence = output.pred_logits.sigmoid() * output.presence_logits.sigmoid()
+            for row, found in enumerate(confidence):
+                kept, wide = keep_and_widen(
+                    found[:, None], [start + row], query, self.default_threshold
+                )
+                boxes.append(output.pred_boxes[row][kept].cpu().numpy())
+                scores.append(wide)
+                masks.append(self._masks(output.pred_masks[row][kept], image))
         return detections_from_scores(
             image.size,
             query,
@@ -95,6 +110,21 @@ class Sam3Detector:
             np.concatenate(scores),
             self.default_threshold,
             sv.CompactMask.merge(masks),
+        )
+
+    def _decode(self, vision: Any, texts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Any:
+        """Looks for encoded phrases in the features of one image, which they share."""
+        features, masks = (torch.stack(parts) for parts in zip(*texts, strict=True))
+        maps, positions = (
+            tuple(level.expand(len(texts), -1, -1, -1) for level in levels)
+            for levels in (vision.fpn_hidden_states, vision.fpn_position_encoding)
+        )
+        return self._model(
+            vision_embeds=Sam3VisionEncoderOutput(
+                fpn_hidden_states=maps, fpn_position_encoding=positions
+            ),
+            text_embeds=BaseModelOutputWithPooling(pooler_output=features),
+            attention_mask=masks,
         )
 
     def _masks(self, logits: torch.Tensor, image: Image) -> sv.CompactMask:
