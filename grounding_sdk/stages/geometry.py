@@ -80,7 +80,7 @@ def between(ours: Boxes, first: Boxes, second: Boxes) -> Scores:
     along = ((here - start) * way).sum(-1) / length**2
     aside = abs(way[..., 0] * (here - start)[..., 1] - way[..., 1] * (here - start)[..., 0])
     inside = _soft(along, 0.05) * _soft(1 - along, 0.05)
-    return inside * np.exp(-((aside / length**2 / 0.5) ** 2))
+    return inside * np.exp(-((aside / length**2 / 0.4) ** 2))
 
 
 def relative(values: np.ndarray) -> Scores:

@@ -10,6 +10,7 @@ from grounding_sdk.detections import empty_detections
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.grounding import Grounding
 from grounding_sdk.query import Phrase, Query
+from grounding_sdk.text.captions import read_caption
 from grounding_sdk.text.referring import read_phrases, read_prompt
 from grounding_sdk.text.rewrite import Rewriter, load_rewriter, rewrite_query
 
@@ -18,16 +19,10 @@ def _whole(text: str) -> Query:
     return Query((Phrase(text),), source=text)
 
 
-def _caption(text: str) -> Query:
-    from grounding_sdk.text.captions import read_caption
-
-    return read_caption(text)
-
-
 READERS: dict[str, Callable[[str], Query]] = {
     "auto": read_prompt,
     "referring": lambda text: read_prompt(text, referring=True),
-    "caption": _caption,
+    "caption": read_caption,
     "phrases": Query.of,
     "whole": _whole,
 }

@@ -27,6 +27,7 @@ from grounding_sdk.stages.geometry import (
 )
 from grounding_sdk.target import PLACES, RANKS, Condition, Target
 
+MEETS = 0.5  # the border between a condition that holds and one that does not
 UNKNOWN = 0.5  # of a condition that cannot be judged: it favors no candidate
 FAILS = 0.05  # a candidate of which a condition is not truer than this is never chosen
 LEAST = 0.01  # a condition that fails leaves this much, so that the others still order the rest
@@ -52,7 +53,7 @@ class Relate:
         meets: The score from which a condition counts as met where all that fit are asked for.
     """
 
-    meets: float = 0.5
+    meets: float = MEETS
 
     name: ClassVar[str] = "relate"
     needs: ClassVar[tuple[str, ...]] = ("xyxy", "confidence", "phrase", "phrase_scores")
@@ -74,24 +75,13 @@ class Relate:
         chosen, evidence = [], []
         for index, target in enumerate(query.targets):
             judged = _judge(target, scene)
-            kept = self._choose(judged)
+            kept = _choose(judged, self.meets)
             chosen.append(_as_target(scene, index, judged, kept))
             evidence.append(_evidence(judged, kept))
         wanted = np.array([phrase.role == "find" for phrase in query], bool)
         rest = found.select(wanted[np.asarray(found["phrase_id"], int)])
         chosen.append(_with_choice(rest, -1, np.ones(len(rest))))
         return replace(item, detections=_stacked(chosen), evidence=tuple(evidence))
-
-    def _choose(self, judged: _Judged) -> np.ndarray:
-        """Which candidates are kept, (M,) bool; they stand best first."""
-        target = judged.target
-        columns = judged.scores[:, 1 : 1 + len(target.conditions)]
-        if target.count is None:
-            return np.asarray((columns >= self.meets).all(axis=1))
-        # The last of a ranking is no failure: it may be among the two largest.
-        must = [c.kind not in RANKS or c.rank > 1 for c in target.conditions]
-        fits = (columns[:, must] > FAILS).all(axis=1)
-        return np.asarray(fits & (np.cumsum(fits) <= target.count))
 
 
 class _Scene:
@@ -139,6 +129,18 @@ class _Judged:
     scores: np.ndarray  # (M, len(names)): the detector's first, then the conditions'
     total: np.ndarray
     notes: tuple[str, ...]
+
+
+def _choose(judged: _Judged, meets: float) -> np.ndarray:
+    """Which candidates are meant, (M,) bool; they stand best first."""
+    target = judged.target
+    columns = judged.scores[:, 1 : 1 + len(target.conditions)]
+    if target.count is None:
+        return np.asarray((columns >= meets).all(axis=1))
+    # The last of a ranking is no failure: it may be among the two largest.
+    must = [c.kind not in RANKS or c.rank > 1 for c in target.conditions]
+    fits = (columns[:, must] > FAILS).all(axis=1)
+    return np.asarray(fits & (np.cumsum(fits) <= target.count))
 
 
 def _judge(target: Target, scene: _Scene) -> _Judged:
@@ -200,13 +202,14 @@ def _score(
             return np.full(len(rows), 0.0 if condition.negated else UNKNOWN)
     if kind in RANKS:
         value = _rank_value(kind, boxes, scene.sizes(rows), anchors, scene.image.size)
-        return _ranked(value, condition.rank, so_far)
+        return _ranked(value, condition.rank, so_far, exact=condition.negated)
     if kind == "between":
         return _between(boxes, anchors)
     (anchor,) = anchors
     holds = relation(kind, boxes, anchor.boxes)
-    if kind != "same as":
-        holds[iou(boxes, anchor.boxes) >= SAME_BOX] = 0  # nothing is next to itself
+    if kind == "same as":
+        return np.asarray((holds * _choose(anchor, MEETS)).max(axis=1))
+    holds[iou(boxes, anchor.boxes) >= SAME_BOX] = 0  # nothing is next to itself
     return (holds * _weights(anchor)).max(axis=1)
 
 
@@ -242,14 +245,14 @@ def _rank_value(
     return -value if kind in least else value
 
 
-def _ranked(value: np.ndarray, rank: int, so_far: np.ndarray) -> np.ndarray:
+def _ranked(value: np.ndarray, rank: int, so_far: np.ndarray, *, exact: bool) -> np.ndarray:
     """Scores the candidate of a rank 1 and others by how far they are from it.
 
     Only those count that the other evidence makes likely; others can be no third from the left.
     """
     likely = so_far >= 0.5 * so_far.max(initial=0)
     score = np.full(len(value), LEAST)
-    if rank == 1:
+    if rank == 1 and not exact:  # "not the largest" speaks of that one alone
         score[likely] = 0.1 + 0.9 * relative(value[likely])
         return score
     if rank > likely.sum():

@@ -8,7 +8,7 @@ from grounding_sdk.target import Condition, Target
 from grounding_sdk.text import lexicon
 from grounding_sdk.text import relations as words_for
 from grounding_sdk.text.cursor import is_action, is_adjective, is_nounish
-from grounding_sdk.text.noun_reader import NO_HEADS, Noun, NounReader
+from grounding_sdk.text.noun_reader import ANYTHING, NO_HEADS, Noun, NounReader
 from grounding_sdk.text.verbs import VERBS_ING, VERBS_PAST, VERBS_S
 
 MAX_DEPTH = 6  # anchors of anchors of anchors ...
@@ -176,7 +176,8 @@ class DescriptionReader(NounReader):
         same kind of thing as the target: "the dog left of the dog [on the right]".
         """
         animate = self.head(noun).split()[-1] in _ANIMATE
-        twin = self.head(noun) == self._meant
+        again = self.head(noun) in ("one", "ones", "other", "others") and bool(self._meant)
+        twin = again or self.head(noun) == self._meant
         while True:
             start, word = self.at, self.word()
             if twin and self._place(noun):
@@ -187,13 +188,18 @@ class DescriptionReader(NounReader):
             kind = self.match(words_for.RELATION_WORDS)[0]
             acts = kind in ("wearing", "holding", "with") or word in VERBS_ING
             worn = word == "in" and self._worn_next()
-            if not (relative or word == "of" or (animate and (acts or worn))):
+            own = animate and (acts or worn)
+            if not (relative or own or word == "of" or (again and kind == "with")):
                 break
             while relative and self.take(words_for.FILLERS):
                 pass
             if not self._describe(noun) or self.at == start:
                 break
-        return self._target(noun)
+        target = self._target(noun)
+        if again:  # "the black dog behind the white one"
+            phrase = target.phrase.replace(ANYTHING, self._meant)
+            return replace(target, phrase=phrase, label="", head=self._meant)
+        return target
 
     def _possessed(self, noun: Noun) -> bool:
         """Reads "the man['s hat]": the noun so far is the anchor, what follows is meant."""

@@ -12,7 +12,7 @@ from grounding_sdk.text.plurals import PLURAL_ONLY, is_plural, singular
 from grounding_sdk.text.verbs import VERBS_PAST, VERBS_S
 
 ANYTHING = "object"  # what a detector is asked for where no noun is given: "the leftmost one"
-NO_HEADS = frozenset("one ones thing things object objects item items".split())
+NO_HEADS = frozenset("one ones other others thing things object objects item items".split())
 
 _QUOTES = frozenset("\"'“”‘’«»")
 _POINTERS = lexicon.ARTICLES | lexicon.DEMONSTRATIVES | lexicon.POSSESSIVES
@@ -224,7 +224,7 @@ class NounReader(Cursor):
         if stuff and is_action(word) and ahead in lexicon.PREPOSITIONS:
             return True  # "the glass standing on the table"
         if self.match(words_for.RELATION_WORDS)[0] or self.compares(noun):
-            return self._complete(noun) or word in ("has", "wearing", "holding")
+            return stuff or self._complete(noun) or word in ("has", "wearing", "holding")
         if not self._complete(noun):
             return False
         if word in words_for.SIDES or word in words_for.TWO_SIDES or word == "very":
