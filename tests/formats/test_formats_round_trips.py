@@ -190,7 +190,7 @@ def test_nothing_is_written_outside_of_the_folder(name, tmp_path):
 def test_a_label_that_is_not_listed_is_refused(name, tmp_path):
     row = ROWS["hole"]
     row = replace(row, objects=tuple(replace(each, score=0.5) for each in row.objects))
-    with pytest.raises(ValueError, match="'dog'.*'cat'"):
+    with pytest.raises(ValueError, match=r"'dog'.*'cat'"):
         FORMATS[name].write([row], tmp_path, ["cat"])
 
 
