@@ -2,6 +2,7 @@
 
 from grounding_sdk.viz.annotate import annotate
 from grounding_sdk.viz.cutouts import cutouts
+from grounding_sdk.viz.evidence import explain
 from grounding_sdk.viz.files import encode_png, save_picture
 from grounding_sdk.viz.palette import class_color
 from grounding_sdk.viz.sheets import compare, contact_sheet
@@ -13,5 +14,6 @@ __all__ = [
     "contact_sheet",
     "cutouts",
     "encode_png",
+    "explain",
     "save_picture",
 ]
