@@ -352,7 +352,6 @@ coach: bus, train
 helicopter: airplane
 cart: car
 signal: traffic light
-lamp: traffic light
 sign: stop sign
 screen: laptop
 computer: tv, keyboard
@@ -360,7 +359,6 @@ tablet: laptop, cell phone
 notebook: book
 magazine: book
 newspaper: book
-camera: cell phone
 controller: remote
 bag: luggage
 luggage: backpack, handbag
@@ -408,9 +406,7 @@ ketchup: bottle
 shampoo: bottle
 plant: vase
 flower: potted plant, vase
-tree: potted plant
 fern: potted plant
-bush: potted plant
 stove: microwave
 freezer: refrigerator
 toaster oven: toaster, microwave
@@ -435,9 +431,4 @@ paddle: tennis racket
 boogie board: skateboard
 board: skis
 glove: baseball glove
-watch: clock
-tower: clock
-bathtub: sink
-faucet: sink
-kayak: surfboard
 """
