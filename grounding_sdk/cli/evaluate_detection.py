@@ -30,6 +30,7 @@ TITLES = {
     "mask_ap50": "mask AP50",
     "mask_miou": "mask IoU, boxes given",
     "boundary_f": "boundary F, boxes given",
+    "point_miou": "mask IoU, one point given",
     "false_alarms": "false alarms a picture, absent names",
     "pictures_with_false_alarms": "pictures with false alarms",
 }
@@ -67,6 +68,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         default=20,
         metavar="N",
         help="names that are not in a picture to ask, to count false alarms; default: %(default)s",
+    )
+    parser.add_argument(
+        "--points", action="store_true", help="judge the segmenter on single points, too"
     )
     parser.add_argument("--rounds", type=int, default=300, metavar="N", help="of the bootstrap")
     parser.add_argument("--limit", type=int, metavar="N", help="only the first N pictures")
@@ -120,6 +124,7 @@ def _judge_models(args: argparse.Namespace) -> DetectionReport:
             segmenter=segmenter,
             threshold=args.threshold,
             absent=args.absent,
+            points=args.points,
             limit=args.limit,
             rounds=args.rounds,
             progress=bar.update,

@@ -25,12 +25,14 @@ from grounding_sdk.evaluation.coco_matches import (
     resampled,
 )
 from grounding_sdk.evaluation.coco_truth import Result, find_pictures, read_results, read_truth
-from grounding_sdk.evaluation.mask_overlap import boundary_f, mask_iou
+from grounding_sdk.evaluation.mask_overlap import boundary_f, deepest_point, mask_iou
 from grounding_sdk.formats.rle import mask_rle
 from grounding_sdk.image import Image
 from grounding_sdk.query import Phrase, Query
 
 if TYPE_CHECKING:
+    import supervision as sv
+
     from grounding_sdk.models.ports import Detector, Segmenter
 
 LOWEST = 0.01  # score down to which boxes are asked for
@@ -73,11 +75,13 @@ class Found:
         results: COCO results.
         mask_scores: For each ground-truth box that was given to the segmenter, the picture's
             index, the IoU of the mask and its boundary F.
+        point_scores: The same, of one point on the object in place of its box.
         alarms: For each picture, boxes found for names that are not in it.
     """
 
     results: list[Result] = field(default_factory=list)
     mask_scores: list[tuple[int, float, float]] = field(default_factory=list)
+    point_scores: list[tuple[int, float, float]] = field(default_factory=list)
     alarms: list[int] = field(default_factory=list)
 
 
@@ -89,6 +93,7 @@ def evaluate_detection(
     segmenter: Segmenter | None = None,
     threshold: float | None = None,
     absent: int = ABSENT,
+    points: bool = False,
     limit: int | None = None,
     rounds: int = ROUNDS,
     progress: Callable[[], object] | None = None,
@@ -103,6 +108,7 @@ def evaluate_detection(
         segmenter: Judged on the detector's boxes (mask AP) and on the annotated ones.
         threshold: For F1 and false alarms; the detector's default unless given.
         absent: How many names that are not in a picture to ask, for false alarms.
+        points: Whether to judge the segmenter on single points, too.
         limit: Only the first so many pictures.
         rounds: Of the bootstrap.
         progress: Called after each picture.
@@ -122,7 +128,7 @@ def evaluate_detection(
         _detect(detector, segmenter, image, truth, entry["id"], found)
         found.alarms.append(_false_alarms(detector, image, truth, mine, limit_at, absent, random))
         if segmenter is not None:
-            _masks_of_truth(segmenter, image, truth, mine, index, found)
+            _masks_of_truth(segmenter, image, mine, index, found, points)
         if progress is not None:
             progress()
     return measure(truth, found, limit_at, rounds)
@@ -174,7 +180,10 @@ def measure(
         figures["mask_ap"] = resampled(masks.ap_of, n, rounds)
         figures["mask_ap50"] = resampled(lambda chosen: masks.ap_of(chosen, iou=0.5), n, rounds)
     if found.mask_scores:
-        figures |= _mask_figures(found.mask_scores, n, rounds)
+        iou, outline = _mask_figures(found.mask_scores, n, rounds)
+        figures |= {"mask_miou": iou, "boundary_f": outline}
+    if found.point_scores:
+        figures["point_miou"] = _mask_figures(found.point_scores, n, rounds)[0]
     if found.alarms:
         alarms = np.array(found.alarms, float)
         any_alarm = (alarms > 0).astype(float)
@@ -240,8 +249,8 @@ def _at_threshold(
 
 def _mask_figures(
     scores: Iterable[tuple[int, float, float]], pictures: int, rounds: int
-) -> dict[str, Figure]:
-    """Means over objects, with intervals over pictures: objects of a picture are not alone."""
+) -> tuple[Figure, Figure]:
+    """Mean IoU and boundary F over objects, with intervals over pictures."""
     owner, iou, outline = (np.array(x) for x in zip(*scores, strict=True))
     count = np.bincount(owner, minlength=pictures)
 
@@ -250,7 +259,7 @@ def _mask_figures(
         figure = resampled(lambda c: total[c].sum() / max(count[c].sum(), 1), pictures, rounds)
         return Figure(figure.value, len(values), figure.interval)
 
-    return {"mask_miou": mean(iou), "boundary_f": mean(outline)}
+    return mean(iou), mean(outline)
 
 
 def _detect(
@@ -300,10 +309,10 @@ def _false_alarms(
 def _masks_of_truth(
     segmenter: Segmenter,
     image: Image,
-    truth: Mapping[str, Any],
     objects: list[Mapping[str, Any]],
     index: int,
     found: Found,
+    points: bool,
 ) -> None:
     height, width = image.size
     least = LEAST_PART * height * width
@@ -316,8 +325,22 @@ def _masks_of_truth(
         return
     known = COCO()
     known.imgs = {a["image_id"]: {"height": height, "width": width} for a in chosen}
+    masks = [known.annToMask(a).astype(bool) for a in chosen]
+    embedding = segmenter.encode([image])[0]
     boxes = np.array([xyxy(a) for a in chosen], np.float32)
-    predicted = segmenter.decode(segmenter.encode([image])[0], boxes).masks
-    for i, entry in enumerate(chosen):
-        mine, right = predicted[[i]].to_dense()[0], known.annToMask(entry).astype(bool)
-        found.mask_scores.append((index, mask_iou(mine, right), boundary_f(mine, right)))
+    _score_masks(segmenter.decode(embedding, boxes).masks, masks, index, found.mask_scores)
+    if points:
+        inside = np.array([[deepest_point(mask)] for mask in masks], np.float32)
+        predicted = segmenter.decode(embedding, points=inside).masks
+        _score_masks(predicted, masks, index, found.point_scores)
+
+
+def _score_masks(
+    predicted: sv.CompactMask,
+    masks: Sequence[np.ndarray],
+    index: int,
+    scores: list[tuple[int, float, float]],
+) -> None:
+    for i, right in enumerate(masks):
+        mine = predicted[[i]].to_dense()[0]
+        scores.append((index, mask_iou(mine, right), boundary_f(mine, right)))

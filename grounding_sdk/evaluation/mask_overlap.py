@@ -45,6 +45,18 @@ def boundary_f(predicted: np.ndarray, truth: np.ndarray, tolerance: float = TOLE
     return 2 * precision * recall / (precision + recall) if precision + recall else 0.0
 
 
+def deepest_point(mask: np.ndarray) -> tuple[float, float]:
+    """The (x, y) of a mask's pixel that is farthest from its outline: where a person would click.
+
+    >>> deepest_point(np.array([[0, 0, 0, 0], [0, 1, 1, 1], [0, 1, 1, 1], [0, 1, 1, 1]], bool))
+    (2.5, 2.5)
+    """
+    padded = np.pad(mask, 1).astype(np.uint8)
+    depth = cv2.distanceTransform(padded, cv2.DIST_L2, 3)[1:-1, 1:-1]
+    y, x = np.unravel_index(int(depth.argmax()), depth.shape)
+    return float(x) + 0.5, float(y) + 0.5
+
+
 def _outline(mask: np.ndarray) -> np.ndarray:
     """Pixels of a mask that have a neighbour outside of it; beyond the picture is inside."""
     cross = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
