@@ -15,6 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from grounding_sdk.errors import GroundingError, QueryError
 from grounding_sdk.text.captions import is_visual
 from grounding_sdk.text.nouns import NounParser, load_noun_parser
 
@@ -74,10 +75,23 @@ def measure(captions: Iterable[str], rules: NounParser, spacy: NounParser) -> Ag
 
 
 def read_captions(path: Path) -> list[str]:
-    """Reads the captions of a COCO JSON file, in order."""
-    coco = json.loads(path.read_text())
-    records = coco.get("captions") or coco.get("annotations", [])
-    return [record["caption"] for record in records if "caption" in record]
+    """Reads the captions of a COCO JSON file, in order.
+
+    Raises:
+        QueryError: If the file has none.
+    """
+    try:
+        coco = json.loads(path.read_text(encoding="utf-8"))
+        records = coco.get("captions") or coco.get("annotations") or []
+        captions = [record["caption"] for record in records if "caption" in record]
+    except (ValueError, AttributeError, TypeError):
+        captions = []
+    if not captions:
+        raise QueryError(
+            f"{path} has no captions: expected COCO JSON, with a list 'captions' or 'annotations' "
+            f"of records that have a 'caption'"
+        )
+    return captions
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -88,9 +102,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("file", type=Path, help="COCO JSON with captions")
     parser.add_argument("--show", type=int, default=0, metavar="N", help="list N differences")
     asked = parser.parse_args(arguments)
-    result = measure(
-        read_captions(asked.file), load_noun_parser("rules"), load_noun_parser("spacy")
-    )
+    try:
+        captions = read_captions(asked.file)
+        result = measure(captions, load_noun_parser("rules"), load_noun_parser("spacy"))
+    except (GroundingError, OSError) as error:
+        sys.stderr.write(f"error: {error}\n")
+        return 1
     lines = [
         f"{result.captions} captions; visible phrases: {result.rules} by rules, "
         f"{result.spacy} by spaCy, {result.both} the same",

@@ -1,19 +1,18 @@
 """A caption as a query: each thing in it that can be seen is a phrase.
 
->>> read_caption("A group of people near the man's two red kites, on a sunny day.").texts
-('people', "man's two red kites")
+>>> from grounding_sdk.text.nouns import noun_phrases
+>>> read_caption("A group of people near three red kites, on a sunny day.", noun_phrases).texts
+('people', 'red kites')
 """
 
 from __future__ import annotations
 
 import itertools
-from collections.abc import Container, Sequence
 
 from grounding_sdk.errors import QueryError
 from grounding_sdk.query import Phrase, Query
-from grounding_sdk.text.lexicon import DEGREES, DETERMINERS, GROUPS, NOT_VISUAL, NUMBERS, PORTIONS
+from grounding_sdk.text.lexicon import GROUPS, NOT_VISUAL, PORTIONS
 from grounding_sdk.text.nouns import NounParser, NounPhrase, load_noun_parser
-from grounding_sdk.text.tokens import tokenize
 
 _MEASURES = GROUPS | PORTIONS
 
@@ -35,7 +34,8 @@ def read_caption(caption: str, parser: NounParser | None = None) -> Query:
         QueryError: If the caption names nothing that can be seen.
 
     >>> caption = "Two dogs and a man"
-    >>> [(p.text, caption[slice(*p.span)]) for p in read_caption(caption)]
+    >>> query = read_caption(caption, load_noun_parser("rules"))
+    >>> [(phrase.text, caption[slice(*phrase.span)]) for phrase in query]
     [('dogs', 'Two dogs'), ('man', 'a man')]
     """
     if not isinstance(caption, str):
@@ -44,7 +44,7 @@ def read_caption(caption: str, parser: NounParser | None = None) -> Query:
     phrases: dict[str, Phrase] = {}
     for noun, following in itertools.zip_longest(found, found[1:]):
         if is_visual(noun) and not _measures(noun, following, caption):
-            phrase = Phrase(_without_article(noun.text), span=noun.span)
+            phrase = Phrase(noun.core.lower(), span=noun.span)
             phrases.setdefault(phrase.text, phrase)
     if not phrases:
         raise QueryError(
@@ -63,28 +63,3 @@ def _measures(noun: NounPhrase, following: NounPhrase | None, caption: str) -> b
     if following is None or noun.head_word not in _MEASURES:
         return False
     return caption[noun.span[1] : following.span[0]].split() == ["of"]
-
-
-def _without_article(text: str) -> str:
-    """A noun phrase from its first word that says what is seen, in lower case.
-
-    >>> _without_article("About two dozen Large dogs"), _without_article("all the other men")
-    ('large dogs', 'other men')
-    """
-    tokens = tokenize(text)[:-1]  # the head always stays
-    words = [token.lower for token in tokens]
-    start = _skip(words, 0, DETERMINERS)
-    number = _skip(words, start, DEGREES)
-    end = _skip(words, number, NUMBERS)
-    return text[tokenize(text)[end if end > number else start].start :].lower()
-
-
-def _skip(words: Sequence[str], start: int, skipped: Container[str]) -> int:
-    """Index of the first word, from a start on, that is in no set; numerals count as numbers."""
-
-    def skips(word: str) -> bool:
-        return word in skipped or (skipped is NUMBERS and word.isdecimal())
-
-    while start < len(words) and skips(words[start]):
-        start += 1
-    return start

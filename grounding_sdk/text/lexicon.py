@@ -151,8 +151,9 @@ PEOPLE = _words(
     wife cowboy jockey clown model actor king queen prince princess owner crowd group team
     individual businessman businesswoman hiker climber boarder kiteboarder kitesurfer windsurfer
     trainer judge cowgirl onlooker mailman lifeguard barber hairdresser carpenter mechanic
-    plumber monk priest somebody someone goalie quarterback youngster elder senior hitter
-    shortstop people men women children
+    plumber monk priest somebody someone goalie quarterback performer juggler matador cleaner
+    mayor juror racer wrestler boxer youngster elder senior hitter shortstop people men women
+    children
     """
 )
 ANIMALS = _words(
@@ -283,10 +284,11 @@ ADJECTIVES = (
     | POSITIONS
     | _words(
         """
-        light dark pale bright deep vivid neon pastel able adorable adult alone ancient
-        animated antique apparent artificial asian asleep awake aware baked bald bare
-        barefoot bare-chested beautiful beloved black-and-white blank blurred blurry boiled
-        bored bottled brand-new broad broken busy calm candlelit canned casual cheap
+        flaming flashing sparkling boiling glowing charming amazing stunning exciting
+        burning idle light dark pale bright deep vivid neon pastel able adorable adult alone
+        ancient animated antique apparent artificial asian asleep awake aware baked bald
+        bare barefoot bare-chested beautiful beloved black-and-white blank blurred blurry
+        boiled bored bottled brand-new broad broken busy calm candlelit canned casual cheap
         checkered chinese chocolate-covered chubby circular classic clean clear close closed
         cloudy cluttered cold colored colorful common complete completed complex concerned
         contented cool covered cozy cracked crazy crisp crispy crooked crowded curious curly
@@ -363,6 +365,7 @@ GERUNDS: dict[str, frozenset[str]] = {
     "batting": _words("helmet cage glove box practice stance"),
     "bowling": _words("alley ball pin lane"),
     "changing": _words("table room station"),
+    "climbing": _words("wall gym rope frame gear"),
     "cleaning": _words("product supply solution cart lady rag"),
     "cooking": _words("pot pan utensil oil stove area class surface range show"),
     "cutting": _words("board mat tool block"),

@@ -25,6 +25,7 @@ from grounding_sdk.text.plurals import PLURAL_ONLY, singular
 from grounding_sdk.text.tagger import Tag, tag_words
 from grounding_sdk.text.tokens import Token, tokenize
 
+_NUMBERS = NUMBERS | COUNTS
 _DEFINITE = DEMONSTRATIVES | POSSESSIVES | {"the", "both"}
 
 
@@ -35,6 +36,8 @@ class NounPhrase:
     Attributes:
         text: The words as the source has them, article and all: `source[span[0]:span[1]]`.
         span: Where they stand.
+        core: The text without article and number, as a detector wants it: "red cups" of "the two
+            red cups".
         head: The noun in lower case; the whole of a compound ("fire hydrant").
         attributes: The adjectives and participles before the head, in lower case ("red", "parked").
         determiner: What it begins with, in lower case: "a", "the", "all the", "no", "her", or "".
@@ -46,6 +49,7 @@ class NounPhrase:
 
     text: str
     span: tuple[int, int]
+    core: str
     head: str
     attributes: tuple[str, ...] = ()
     determiner: str = ""
@@ -122,7 +126,7 @@ def assemble(
 _CHUNK = re.compile(
     r"""
     d{0,3}
-    (?:(?:v{0,2}(?:\# (?:c(?=\#))? | [aop] (?:(?:,c?|c)(?=v{0,2}[aop]))?)){0,12})
+    (?:(?:v{0,2}(?:\# (?:c(?=\#))? | [aop] (?:(?:,c?|c)(?=v{0,2}[aop][aopv,c]{0,12}N))?)){0,12})
     (?:N|o)
     (?:N | pN | s v{0,2}(?:\#|[aop]){0,12} (?:N|o))*
     """,
@@ -158,10 +162,14 @@ def _phrase(source: str, tokens: Sequence[Token], tags: Sequence[Tag]) -> NounPh
     head = len(words) - 1
     while head > owned and (tags[head - 1] == "noun" or _is_compound(words[head - 1 :])):
         head -= 1
+    core = 0
+    while core < head and (tags[core] in ("det", "num") or "num" in tags[core + 1 : core + 2]):
+        core += 1
     before_head = list(zip(words, tags, strict=True))[owned:head]
     return NounPhrase(
         text=source[span[0] : span[1]],
         span=span,
+        core=source[tokens[core].start : span[1]],
         head=" ".join(words[head:]),
         attributes=tuple(word for word, tag in before_head if tag in ("adj", "part")),
         determiner=" ".join(determiners),
@@ -182,9 +190,9 @@ def _count(numbers: Sequence[str], determiners: Sequence[str]) -> int | None:
     total = 0
     for word in numbers:
         digits = word.replace(",", "")
-        if word not in NUMBERS and not (digits.isdecimal() and len(digits) < 10):
+        if word not in _NUMBERS and not (digits.isdecimal() and len(digits) < 10):
             return None  # 2.5, or no number of things
-        number = NUMBERS[word] if word in NUMBERS else int(digits)
+        number = _NUMBERS[word] if word in _NUMBERS else int(digits)
         total = total * number if number in (12, 100, 1000) and total else total + number
     return total // 2 if "half" in determiners else total
 

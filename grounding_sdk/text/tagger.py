@@ -52,11 +52,20 @@ _NOT_NOMINAL = _CLOSED | (ADVERBS - (ADJECTIVES - POSITIONS)) | {"'s", "next", "
 _PLACE_NOUNS = POSITIONS & frozenset(
     "left right top bottom middle center centre front back rear inside outside".split()
 )
+_ADJECTIVE_ENDINGS = ("ful", "ous", "less", "able", "ible", "iest")
+_ENDINGS_OF_NOUNS = ("table", "vegetable", "cable", "bible", "handful", "mouthful")
+
+# Small classes that single rules need.
+_DEFINITE = frozenset("the this that which each every".split())  # "the one", "each one"
+_SINGULAR = frozenset("a an another one this that each every".split())
+_PLURAL = frozenset("these those many several few various both multiple numerous".split())
 _FLOATING = frozenset("all both each".split())  # "the men all eating"
+_ALSO_ADJECTIVES = frozenset("few many various several numerous multiple".split())  # "the few"
+_ALSO_IN_PHRASE = POSITIONS | frozenset("past down opposite above off".split())  # "the near side"
 _MODALS = AUXILIARIES - frozenset("is are was were am be been being has have had having".split())
-_ONE = frozenset("a an another one this that each every".split())  # a singular noun follows
-_MANY = frozenset("these those many several few various both multiple numerous".split())
+_AFTER_CAN = VERBS | ADVERBS  # "a dog can jump", but "a trash can is"
 _NO_VERB_AFTER_TO = frozenset("next close due attached tied connected up on in adjacent".split())
+_NEVER_NOUNS = frozenset("sit go come look eat hold wear get make take give see lie hang".split())
 
 
 @dataclass
@@ -96,8 +105,8 @@ def tag_words(words: list[str]) -> list[Tag]:
         tags.append(tag)
         if tag in ("det", "num", "poss"):
             place.determined = True
-            many = tag == "num" or word in _MANY
-            place.number = "one" if word in _ONE else "many" if many else ""
+            many = tag == "num" or word in _PLURAL
+            place.number = "one" if word in _SINGULAR else "many" if many else ""
         elif tag not in ("adj", "part", "noun", "adv") and (tag, place.tag) != ("conj", "adj"):
             place.determined, place.number = False, ""
         place.earlier, place.earlier_word = place.tag, place.word
@@ -126,32 +135,34 @@ def _closed(word: str, place: _Place) -> Tag | None:
         return "noun"
     if (word in NUMBERS and word != "both") or word.replace(",", "").replace(".", "").isdigit():
         return "num"
-    if word == "that" and place.tag == "noun":
-        return "sub"
-    if word in ("which", "what"):
+    if (
+        word == "couple"
+        and place.tag == "det"
+        and is_plural(place.next)
+        and place.next not in VERBS_S
+    ):
+        return "num"  # "a couple dogs"
+    if word in ("which", "what") or (word == "that" and place.tag == "noun"):
         return "sub"
     if word in DETERMINERS:
-        return "adj" if place.tag in ("det", "adj") and word in _ADJECTIVES_TOO else "det"
+        return "adj" if place.tag in ("det", "adj") and word in _ALSO_ADJECTIVES else "det"
     if word in PRONOUNS:
         owner = word.endswith(("one", "body")) and place.next == "'s" and _nominal(place.after)
         return "noun" if owner else "pron"
     if word in ("can", "will", "must") and (place.expects_noun or place.next == "of"):
         return "noun"
+    if word == "can" and place.tag == "noun" and place.next not in _AFTER_CAN:
+        return "noun"  # "a trash can"
     if word in AUXILIARIES:
         return "aux"
     if word in CONJUNCTIONS:
         return "conj"
     if word in SUBORDINATORS:
         return "sub"
-    if word in PREPOSITIONS and not (place.expects_noun and word in _PREPOSITIONS_TOO):
+    if word in PREPOSITIONS and not (place.expects_noun and word in _ALSO_IN_PHRASE):
         counts = word in DEGREES and (place.next in NUMBERS or place.next.isdigit())
         return "adv" if counts else "prep"
     return None
-
-
-_ADJECTIVES_TOO = frozenset("few many various several numerous multiple".split())
-_DEFINITE = frozenset("the this that which each every".split())
-_PREPOSITIONS_TOO = POSITIONS | frozenset("past down opposite above off".split())
 
 
 def _position(word: str, place: _Place) -> Tag | None:
@@ -168,6 +179,7 @@ def _position(word: str, place: _Place) -> Tag | None:
 
 
 def _adverb(word: str, place: _Place) -> Tag | None:
+    """Quickly, away; not those that are adjectives here ("a fast car")."""
     if word in ADJECTIVES and (word not in ADVERBS or place.expects_noun or _nominal(place.next)):
         return None
     if word in ADVERBS and not (place.expects_noun and place.tag != "adj" and word in VERBS):
@@ -181,6 +193,8 @@ def _ing(word: str, place: _Place) -> Tag | None:
     """A participle or gerund, unless it names a thing: "a painting", "a parking lot"."""
     if not _is_ing(word):
         return "noun" if word in ING_NOUNS and word not in VERBS else None
+    if word in ADJECTIVES and _nominal(place.next) and place.tag not in ("noun", "pron", "aux"):
+        return "adj"
     if singular(place.next) in GERUNDS.get(word, ()) and place.tag != "aux":
         return "noun"
     looks = word == "looking" and place.tag == "adj" and _nominal(place.next)  # "happy looking"
@@ -199,11 +213,13 @@ def _past(word: str, place: _Place) -> Tag | None:
     if word not in VERBS_PAST and not (word.endswith("ed") and len(word) > 4):
         return None
     if word in PAST_NOUNS:
+        if place.tag == "adv" and word in VERBS_PAST and _nominal(place.next):
+            return "part"  # "freshly cut flowers"
         ends = _nominal(place.next) or _is_ing(place.next)
         acts = place.tag in ("noun", "pron", "aux", "sub") and not ends
         return "past" if word in VERBS_PAST and acts else None
     if not _nominal(place.next):
-        return "noun" if place.tag == "det" and word in VERBS | NOUN_VERBS else "past"
+        return "noun" if place.tag == "det" and word in VERBS else "past"
     if place.tag in ("noun", "pron") and not word.endswith(("ed", "en")):
         return "past"
     if place.after_agent and word not in ADJECTIVES:
@@ -213,14 +229,16 @@ def _past(word: str, place: _Place) -> Tag | None:
 
 def _third_person(word: str, place: _Place) -> Tag | None:
     """The -s form of a verb, or a plural that looks like one: "he stands", "news stands"."""
+    goes_on = not _nominal(place.next) and place.next not in ("", ".", ",", "and", "of")
     if word not in VERBS_S:
-        return None
+        # An unknown word: "a bull charges at".
+        one = place.tag == "noun" and place.number == "one" and not is_plural(place.word)
+        return "verb" if one and goes_on and word.endswith("s") and is_plural(word) else None
     if place.expects_noun or place.tag in ("prep", "ing", "verb", "aux", "past"):
         return "noun"
     if place.tag in ("pron", "sub", "adv"):
         return "verb"
     mostly_verb = VERBS_S[word] not in NOUN_VERBS
-    goes_on = not _nominal(place.next) and place.next not in ("", ".", ",", "and", "of")
     if place.tag == "noun":
         if is_plural(place.word):
             return "verb" if mostly_verb else "noun"
@@ -228,7 +246,8 @@ def _third_person(word: str, place: _Place) -> Tag | None:
             return "verb" if place.number == "one" else "noun"  # "a bus stops", "two bus stops"
         acts = place.after_agent and not _nominal(place.next) and place.next != "of"
         return "verb" if acts or mostly_verb or place.next in DETERMINERS else "noun"
-    return "verb" if mostly_verb and (goes_on or place.tag == "conj") else "noun"
+    acts = mostly_verb and (goes_on or place.tag == "conj")
+    return "verb" if acts or (place.tag == "adj" and place.next in DETERMINERS) else "noun"
 
 
 def _base(word: str, place: _Place) -> Tag | None:
@@ -242,15 +261,12 @@ def _base(word: str, place: _Place) -> Tag | None:
         return "noun" if mostly_noun and place.earlier_word in _NO_VERB_AFTER_TO else "verb"
     if place.word in _MODALS or place.tag == "pron":
         return "verb"
+    if place.tag == "noun" and is_plural(place.word):
+        compound = mostly_noun and not place.after_agent and _nominal(place.next)  # "sports field"
+        return "noun" if compound else "verb"
     if place.tag == "noun":
-        if is_plural(place.word):
-            return (
-                "noun" if mostly_noun and not place.after_agent and _nominal(place.next) else "verb"
-            )
-        if place.next in DETERMINERS:
-            return "verb"
         acts = place.after_agent or (word in _NEVER_NOUNS and not _nominal(place.next))
-        return "verb" if acts and not mostly_noun else "noun"
+        return "verb" if place.next in DETERMINERS or (acts and not mostly_noun) else "noun"
     if place.tag == "conj" and place.earlier == "verb":
         return "verb"
     if place.tag in ("prep", "aux") or mostly_noun:
@@ -258,12 +274,8 @@ def _base(word: str, place: _Place) -> Tag | None:
     return "noun" if _nominal(place.next) or place.next in ("of", "") else "verb"
 
 
-_NEVER_NOUNS = frozenset("sit go come look eat hold wear get make take give see lie hang".split())
-_ADJECTIVE_ENDINGS = ("ful", "ous", "less", "able", "ible", "iest")
-_ENDINGS_OF_NOUNS = ("table", "vegetable", "cable", "bible", "handful", "mouthful")
-
-
 def _adjective(word: str, place: _Place) -> Tag | None:
+    """Known ones, and unknown ones by their ending: "a hopeful, one-eyed pirate"."""
     if word in ORDINALS or (word in SHADES and place.next in COLORS):
         return "adj"
     if word in ADJECTIVES:
@@ -278,6 +290,7 @@ def _adjective(word: str, place: _Place) -> Tag | None:
 
 
 def _is_ing(word: str) -> bool:
+    """Whether a word looks like a participle or gerund, known or not."""
     return word in VERBS_ING or (word.endswith("ing") and len(word) > 5 and word not in VERBS)
 
 

@@ -19,8 +19,8 @@ VERBS = _words(
     assemble assist attach attack attempt attend avoid awaken bake balance bathe be become beg
     begin belong bend bite blend bloom blow board boil bounce bow break breathe bring browse
     brush build burn bury busy buy call capture care carry carve catch celebrate chase chat
-    check cheer chew choose chop clap clean clear climb cling close clutter collect comb come
-    compete compose concentrate conduct congregate connect consist consume contain continue
+    check cheer charge chew choose chop clap clean clear climb cling close clutter collect comb
+    come compete compose concentrate conduct congregate connect consist consume contain continue
     converse cook cool cover cram crash crawl create cross crouch crowd crush cry curl cut dance
     decorate depict depart descend describe design detach devour dig dine dip direct discuss
     display dive divide do dock drag drain drape draw dress drink drip drive drop dry dunk dwell
@@ -64,22 +64,20 @@ VERBS = _words(
 # Verbs that are more often nouns, where no article or pronoun before them decides.
 NOUN_VERBS = _words(
     """
-    leave watch swing wrap dip treat steer lift lounge set board book brush call care chat class
-    clutter coat color colour comb cook cover crash cream crowd cut dance design dish display
-    dock drain dress drink dust exercise exit eye face fence figure film fish flank float fly
-    focus form frame garnish glaze grill guard guide hail hand harvest head herd hike hop iron
-    label lace lap land light line list litter lock lunch march mark match measure mill mirror
-    mix model mount nail name nurse outline overflow pack paddle paint park pass patch path
-    patrol pet picture pile pilot pin pitch place plan plant plow point polish post poach pump
-    race rein ring rise roast rock roll row rub run rush saddle sail sample score screen season
-    seat shade share shelter shop shot shovel show shower sign signal skate skateboard ski slice
-    slip smile smoke snack snow snowboard split spoon sport spot spray spread sprout stack stage
-    stain stem step stick store strap strip stroke study sun support surf swarm tackle tag
-    tangle tape taxi team test text tie tile toast top toss tour tow track trail train transport
-    trek trick tricycle trim truck type umpire vacuum view volley wash water wave weight wheel
-    whip wind wood work zip block blanket bundle bow cast cross curl kick kiss kneel lead load
-    feature field handle bat ball serve slide sled shoot start string surround tap fold bark
-    bend bite can clip crop drop duck
+    leave watch swing wrap dip treat steer lift lounge set board brush call care chat clutter
+    coat color colour comb cook cover crash crowd cut dance design display dock drain dress
+    drink dust exercise exit eye face fence figure film fish flank float fly focus form frame
+    garnish glaze grill guard guide hail hand harvest head herd hike hop iron label lace lap
+    land light line list litter lock march mark match measure mill mirror mix model mount nail
+    nurse outline overflow pack paddle paint park pass patrol pet pile pilot pin pitch place
+    plan plant plow point polish post poach pump race rein ring rise roast roll row rub run rush
+    saddle sail sample score screen season seat shade share shelter shop shovel show shower
+    signal skate skateboard ski slice slip smile smoke snack snow snowboard split spoon sport
+    spot spray spread sprout stack stage stain stem step stick store strap strip stroke study
+    sun support surf swarm tackle tag tangle tape taxi team test text tie toast top toss tour
+    tow track trail train transport trek trick tricycle trim truck type vacuum view volley wash
+    water wave wheel whip wind work zip block blanket bundle bow cross curl kick kiss kneel lead
+    load feature serve slide sled shoot start surround fold bark bend bite drop
     """
 )
 _IRREGULAR_PAST: dict[str, str] = {
