@@ -22,6 +22,8 @@ class TrainConfig:
         start: Directory of weights to start from, or "mini" for the embedded ones.
         out: Directory of the checkpoint, the curves and the trained weights.
         sources: Where pictures come from.
+        leave_out: Names that must never be seen, to measure how such names do: photos that show
+            them are left out. A run that starts from weights that saw them proves nothing.
         pool: Directory of the encoded pictures; "" for `out`/pool.
         heads: Which of "detector" and "masker" are trained.
         size: Side of the training pictures in pixels.
@@ -42,6 +44,7 @@ class TrainConfig:
     start: str
     out: str
     sources: tuple[Source, ...]
+    leave_out: tuple[str, ...] = ()
     pool: str = ""
     heads: tuple[str, ...] = HEADS
     size: int = 416

@@ -6,7 +6,7 @@ photos, or cut-outs pasted on a background, some of them in another colour, patt
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 
 import cv2
@@ -58,17 +58,25 @@ class Pictures:
         sources: The sets.
         size: Side of the pictures.
         random: Of all random choices, a generator or a seed.
+        leave_out: Names; photos that show one are left out.
     """
 
     def __init__(
-        self, sources: Sequence[Source], size: int, random: np.random.Generator | int = 0
+        self,
+        sources: Sequence[Source],
+        size: int,
+        random: np.random.Generator | int = 0,
+        leave_out: Collection[str] = (),
     ) -> None:
         self.sources, self.size = sources, size
         self.random = np.random.default_rng(random)
         self.files = [Files(s.path) for s in sources]
         read = [READERS[s.kind](f) for s, f in zip(sources, self.files, strict=True)]
-        self.photos = [photos for photos, _ in read]
-        self.names = [names for _, names in read]
+        self.photos = [
+            [p for p in photos if not any(a.name in leave_out for a in p.annotations)]
+            for photos, _ in read
+        ]
+        self.names = [[n for n in names if n not in leave_out] for _, names in read]
         weights = np.array([s.weight for s in sources], float)
         self.weights = weights / weights.sum()
         self.backgrounds = [i for i, s in enumerate(sources) if s.kind in ("named", "segments")]

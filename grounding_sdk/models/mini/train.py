@@ -64,7 +64,7 @@ def train(config: TrainConfig, report: Callable[[str], None] = log.info) -> Path
     phrases = PhraseEncoder(load_text(start / TEXT).to(device), start / TOKENIZER)
     run = Run(config, model)
     random = np.random.default_rng([config.seed, run.rounds])
-    pictures = Pictures(config.sources, config.size, random)
+    pictures = Pictures(config.sources, config.size, random, config.leave_out)
     pool = FeaturePool(config.pool_directory, config.slots, config.size)
     filler = Filler(model, pictures, pool)
     filler.make(min(config.first, config.slots) - len(pool.ready()) if config.fresh else 0)

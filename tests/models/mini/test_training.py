@@ -157,6 +157,12 @@ def test_pictures_are_seeded_and_boxes_fit_their_masks(config: TrainConfig) -> N
             assert np.abs(np.array(mask_box(mask)) - box).max() <= 25  # covered parts shrink it
 
 
+def test_a_name_that_is_left_out_is_never_seen(config: TrainConfig) -> None:
+    pictures = Pictures(config.sources, 128, 0, leave_out=["ball"])
+    assert pictures.names == [["box"]]
+    assert {name for _ in range(8) for name in pictures.draw().names} == {"box"}
+
+
 def test_a_covered_object_goes() -> None:
     mask = np.zeros((20, 20), np.uint8)
     mask[5:15, 5:15] = 1
