@@ -24,6 +24,7 @@ FLOORS = [
     {"stages"},
     {"pipeline"},
     {"grounder"},
+    {"labeling"},
     {"cli", "__main__"},
 ]
 SIDE_ROOMS = {"viz", "formats", "evaluation"}
