@@ -109,6 +109,15 @@ def test_files_read_well(tmp_path):
     assert path.read_text(encoding="utf-8") == "phrases:\n- text: kahvikuppi ☕\n  label: muki\n"
 
 
+@pytest.mark.parametrize(
+    "source", ["a\x85b", "\x85", "a\r\nb\n", " \u2028 \ufeff ", "\x00\x7f\t", "x " * 300]
+)
+@pytest.mark.parametrize("name", ["q.yaml", "q.json"])
+def test_files_keep_every_character(name, source, tmp_path):
+    query = Query((Phrase("dog"),), source=source)
+    assert Query.load(query.save(tmp_path / name)) == query
+
+
 def test_other_files_are_refused_before_they_are_written(tmp_path):
     with pytest.raises(QueryError, match="json file for a query"):
         CUPS.save(tmp_path / "q.txt")
@@ -253,7 +262,7 @@ def queries(draw):
     )
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=40, deadline=None)
 @given(queries())
 def test_any_query_comes_back_from_its_data_and_from_files(tmp_path_factory, query):
     data = query.to_dict()

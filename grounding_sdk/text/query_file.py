@@ -57,7 +57,7 @@ def save_query(query: Query, path: str | Path) -> Path:
     data = query_to_dict(query)
     if path.suffix.lower() == ".json":
         return write_file(path, json.dumps(data, ensure_ascii=False, indent=2) + "\n")
-    return write_file(path, yaml.safe_dump(data, sort_keys=False, allow_unicode=True))
+    return write_file(path, yaml.dump(data, Dumper=_Dumper, sort_keys=False, allow_unicode=True))
 
 
 def load_query(path: str | Path) -> Query:
@@ -67,6 +67,17 @@ def load_query(path: str | Path) -> Query:
         QueryError: If the file cannot be read or understood; names file, line and column.
     """
     return _query(read_document(path))
+
+
+class _Dumper(yaml.SafeDumper):
+    """Writes line breaks and control characters as escapes; PyYAML would lose some of them."""
+
+    def represent_str(self, data: str) -> yaml.ScalarNode:
+        style = None if data.isprintable() else '"'
+        return self.represent_scalar("tag:yaml.org,2002:str", data, style)
+
+
+_Dumper.add_representer(str, _Dumper.represent_str)
 
 
 def _query(document: Node) -> Query:
