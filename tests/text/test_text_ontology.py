@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 
-from grounding_sdk import Phrase, Query, QueryError
+from grounding_sdk import FakeDetector, Grounder, Phrase, Query, QueryError
 from grounding_sdk.query import LabelRule
 from grounding_sdk.text.ontology import read_ontology
 
@@ -275,3 +276,39 @@ def test_a_vocabulary_of_lvis_size_is_read_at_once():
     query = read_ontology(yaml)
     assert len(query.labels) == 1203
     assert query.labels[1202] == "thing 1202"
+
+
+def test_an_ontology_decides_what_comes_out():
+    """Exact outcomes of a whole `Grounder`, on a detector that finds what a table says."""
+    table = {
+        "person": [((0, 0, 20, 60), 0.9)],
+        "pedestrian": [((0, 0, 20, 58), 0.8)],  # the same one, by the other name
+        "helmet": [
+            ((0, 0, 10, 10), 0.6),
+            ((30, 0, 40, 10), 0.5),
+            ((60, 0, 70, 10), 0.36),
+            ((70, 0, 80, 10), 0.3),
+        ],
+        "hard hat": [((30, 0, 40, 7), 0.4), ((30, 30, 40, 40), 0.9), ((50, 30, 60, 40), 0.45)],
+        "cap": [((0, 0, 10, 9), 0.7)],
+        "dog": [((60, 40, 70, 50), 0.25)],
+        "poster": [((58, 38, 72, 52), 0.4)],
+    }
+    result = Grounder(FakeDetector(table), None)(np.zeros((60, 80, 3), np.uint8), MEANT)
+    assert result.counts == {"person": 1, "helmet": 3, "dog": 0, "crane": 0, "cup": 0}
+    found = result.detections
+    assert list(zip(found["phrase"], found.xyxy.astype(int).tolist(), strict=True)) == [
+        ("person", [0, 0, 20, 60]),
+        ("hard hat", [30, 30, 40, 40]),
+        ("helmet", [30, 0, 40, 10]),  # its "hard hat" has an IoU of 0.7, and 0.5 counts as one
+        ("hard hat", [50, 30, 60, 40]),
+        # No helmet that is a cap, nor a fourth, nor one below 0.35; no dog that is on a poster.
+    ]
+    assert found.class_id.tolist() == [0, 1, 1, 1]
+
+
+def test_an_ontology_works_with_the_embedded_model():
+    ground = Grounder("mini", None, threshold=0.15)
+    labels = {"cat": {"phrases": ["cat", "kitten"], "max_count": 1}, "dog": {"exclude": "cat"}}
+    result = ground("demos/images/cat.jpg", {"labels": labels})
+    assert result.counts == {"cat": 1, "dog": 0}
