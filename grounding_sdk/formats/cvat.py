@@ -97,7 +97,7 @@ def read_cvat(path: str | Path) -> Dataset:
                 found = tuple(_objects(image, size))
                 split = image.attrib.get("subset", "")
             yield Annotated(name, size, found, split, source_in(file.parent / "images", name=name))
-            image.clear()  # what was read needs no memory
+            image.clear()  # else the whole file would be in memory in the end
 
     return Dataset(rows, _labels(file))
 

@@ -88,20 +88,15 @@ class Folder:
         Raises:
             FormatError: If the name is not safe, or is that of another row's file.
         """
-        key = hash(os.path.normcase(place))  # 8 bytes for each of perhaps a million names
-        if key in self._written:
-            raise FormatError(
-                f"two pictures would both be written to {place}: the format tells them apart by "
-                f"their names without suffix. Rename one"
-            )
-        self._written.add(key)
+        self._claim(place)
         write_file(self.path(place), content)
 
     def picture(self, row: Annotated, place: str | PurePosixPath) -> None:
         """Copies a row's picture to a place in the folder.
 
         Raises:
-            FormatError: If the row does not know where the picture lies.
+            FormatError: If the row does not know where the picture lies, or its name is not safe
+                or is that of another picture.
         """
         if not row.source or not os.path.isfile(row.source):
             raise FormatError(
@@ -109,9 +104,20 @@ class Folder:
                 f"row's source to its path, or export without pictures"
             )
         safe_name(row.file_name)
+        self._claim(place)
         path = self.path(place)
         if not (path.exists() and path.samefile(row.source)):
-            shutil.copyfile(row.source, path)
+            with replacing(path) as part:
+                shutil.copyfile(row.source, part)
+
+    def _claim(self, place: str | PurePosixPath) -> None:
+        key = hash(os.path.normcase(place))  # 8 bytes for each of perhaps a million names
+        if key in self._written:
+            raise FormatError(
+                f"two pictures would both be written to {place}: expected names that differ, and "
+                f"by more than the suffix where a format drops it. Rename one"
+            )
+        self._written.add(key)
 
 
 class Splits:
@@ -146,10 +152,16 @@ class Splits:
 @contextmanager
 def streamed(path: Path) -> Iterator[TextIO]:
     """Opens a text file (UTF-8) that comes to its place when all is written, else is gone."""
+    with replacing(path) as part, open(part, "w", encoding="utf-8", newline="\n") as file:
+        yield file
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """Gives a path beside another, which what is written there replaces in the end."""
     part = path.with_name(f".{uuid.uuid4().hex}.part")
     try:
-        with open(part, "w", encoding="utf-8", newline="\n") as file:
-            yield file
+        yield part
         os.replace(part, path)
     finally:
         part.unlink(missing_ok=True)

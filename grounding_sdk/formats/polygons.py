@@ -70,6 +70,8 @@ def joined(polygons: Sequence[Polygon]) -> Ring:
     [[0, 0], [1, 0], [3, 0], [4, 0], [4, 1], [3, 0], [1, 0], [1, 1], [0, 1]]
     """
     rings = [ring for polygon in polygons for ring in polygon]
+    if len(rings) == 1:
+        return rings[0]
     paths: list[list[Any]] = [[] for _ in rings]
     seams = _seams(rings)
     guests: dict[tuple[int, int], list[int]] = {}

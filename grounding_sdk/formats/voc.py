@@ -159,6 +159,6 @@ def _object(entry: Xml.Element, size: Size) -> Object:
 
 
 def _ring(polygon: Xml.Element) -> Ring:
-    count = len(polygon) // 2
-    points = [[float(text_of(polygon, f"{k}{i + 1}")) for k in "xy"] for i in range(count)]
+    values = {child.tag: float(child.text or "") for child in polygon}
+    points = [(values[f"x{i}"], values[f"y{i}"]) for i in range(1, len(values) // 2 + 1)]
     return np.array(points).reshape(-1, 2) - 1

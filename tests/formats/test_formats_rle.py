@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from grounding_sdk.detections import compact_masks
-from grounding_sdk.formats import mask_rle
+from grounding_sdk.formats import FormatError, Mask, mask_rle
+from grounding_sdk.formats.rle import rle_mask, rle_of
 
 dense_masks = npst.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
 
@@ -39,3 +40,45 @@ def test_a_mask_on_a_huge_image_costs_what_its_crop_costs():
     rle = mask_rle(compact_masks([crop], [(50_000, 40_000)], (side, side)), 0)
     assert coco_mask.area(rle) == 200
     assert coco_mask.toBbox(rle).tolist() == [50_000, 40_000, 20, 10]
+
+
+@given(dense_masks)
+def test_decodes_what_pycocotools_encodes(mask):
+    assert rle_mask(encoded(mask)) == Mask(mask)
+
+
+@given(dense_masks)
+def test_decodes_lists_of_counts(mask):
+    flat = mask.ravel(order="F")
+    edges = np.flatnonzero(np.diff(flat, prepend=False)).tolist()
+    counts = np.diff([0, *edges, flat.size]).tolist()
+    assert rle_mask({"size": list(mask.shape), "counts": counts}) == Mask(mask)
+
+
+def test_decoding_from_a_huge_image_costs_what_the_columns_cost():
+    side = 60_000
+    mask = Mask(np.ones((10, 20), bool), 50_000, 40_000)
+    assert rle_mask(rle_of(mask, (side, side))) == mask
+
+
+@pytest.mark.parametrize(
+    "rle",
+    [
+        {"size": [2, 2], "counts": [1, 2]},  # too few
+        {"size": [2, 2], "counts": [5, 2]},  # too many
+        {"size": [2, 2], "counts": [9, -5]},
+        {"size": [2, 2], "counts": "2222222"},
+        {"size": [2, 2], "counts": "z"},
+        {"size": [2, 2], "counts": "oooooooooooooooo0"},
+        {"size": [2, 2], "counts": ""},
+        {"size": [2, 2], "counts": "é"},
+        {"size": [2, 2], "counts": [[1], [3]]},
+        {"size": [-2, -2], "counts": [4]},
+        {"size": [2], "counts": [4]},
+        {"counts": [4]},
+        "22",
+    ],
+)
+def test_damaged_rle_is_refused(rle):
+    with pytest.raises(FormatError, match=r"RLE|runs"):
+        rle_mask(rle)
