@@ -4,7 +4,7 @@ The detector is asked for all texts alike (`plain_query`), and what it found is 
 real query (`compete`). An excluded phrase is heard on a box as loud as it scores there, and on a
 box that overlaps one which is best called by the excluded phrase, as loud as it scores on that one;
 the latter is for detectors that give every phrase boxes of its own. What an excluded phrase speaks
-against is struck out where it scores lower. Equal scores are in favour of what is asked for.
+against is struck out where it scores lower. Equal scores are in favor of what is asked for.
 """
 
 from __future__ import annotations
