@@ -153,7 +153,7 @@ def _judge(target: Target, scene: _Scene) -> _Judged:
     so_far = found
     for index, condition in conditions:
         column = _score(condition, target, scene, rows, so_far, notes)
-        column = np.clip(1 - column if condition.negated else column, LEAST, 1)
+        column = LEAST + (1 - LEAST) * np.clip(1 - column if condition.negated else column, 0, 1)
         columns[index] = column
         so_far = so_far * column
     names = [target.phrase, *(str(condition) for condition in target.conditions)]
@@ -251,7 +251,7 @@ def _ranked(value: np.ndarray, rank: int, so_far: np.ndarray, *, exact: bool) ->
     Only those count that the other evidence makes likely; others can be no third from the left.
     """
     likely = so_far >= 0.5 * so_far.max(initial=0)
-    score = np.full(len(value), LEAST)
+    score = np.zeros(len(value))
     if rank == 1 and not exact:  # "not the largest" speaks of that one alone
         score[likely] = 0.1 + 0.9 * relative(value[likely])
         return score

@@ -76,10 +76,11 @@ class Cursor:
         """Goes on by one word if it is among those. Whether it did."""
         return self.word() in words and self.skip()
 
-    def match(self, table: Mapping[tuple[str, ...], str]) -> tuple[str, int]:
+    def match(self, table: Mapping[tuple[str, ...], str], ahead: int = 0) -> tuple[str, int]:
         """The longest entry of a table that comes next: what it stands for, and its length."""
-        for length in range(min(LONGEST, len(self.words) - self.at), 0, -1):
-            kind = table.get(tuple(self.words[self.at : self.at + length]))
+        start = self.at + ahead
+        for length in range(min(LONGEST, len(self.words) - start), 0, -1):
+            kind = table.get(tuple(self.words[start : start + length]))
             if kind:
                 return kind, length
         return "", 0

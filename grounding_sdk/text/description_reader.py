@@ -72,7 +72,17 @@ class DescriptionReader(NounReader):
                 kind = "wearing" if _is_worn(anchor) else "holding"
                 self._add(noun, kind, start, anchor, negated=True)
             return True
-        if self._place(noun) or self._ordinal(noun) or self._comparison(noun):
+        if length := self.match(words_for.FILLER_PHRASES)[1]:
+            return self.skip(length)
+        if (
+            word in words_for.NEARLY
+            and self.match(words_for.RELATION_WORDS, 1)[0]
+            and (self.word(1) != "of")
+        ):
+            return self.skip()
+        if self._owned_side(noun) or self._place(noun):
+            return True
+        if self._ordinal(noun) or self._comparison(noun):
             return True
         if word == "'s" and self.word(-1) not in words_for.FILLERS:
             return self._possessed(noun)
@@ -118,6 +128,10 @@ class DescriptionReader(NounReader):
             for condition in anchors[0].conditions:
                 if condition.kind == "held by":
                     self._add(noun, "held by", start, *condition.anchors)
+            return
+        side = self._own_side() if kind == "with" else ""
+        if side:
+            self._add(noun, words_for.OPPOSITE[words_for.OF_SIDE[side]], start, anchors[0])
             return
         clothing = kind == "wearing" or self.words[start] == "in"
         for anchor in anchors:
@@ -176,7 +190,8 @@ class DescriptionReader(NounReader):
         same kind of thing as the target: "the dog left of the dog [on the right]".
         """
         animate = self.head(noun).split()[-1] in _ANIMATE
-        again = self.head(noun) in ("one", "ones", "other", "others") and bool(self._meant)
+        same = self.head(noun) in ("one", "ones", "other", "others") or not noun.words
+        again = same and bool(self._meant)
         twin = again or self.head(noun) == self._meant
         while True:
             start, word = self.at, self.word()
@@ -200,6 +215,30 @@ class DescriptionReader(NounReader):
             phrase = target.phrase.replace(ANYTHING, self._meant)
             return replace(target, phrase=phrase, label="", head=self._meant)
         return target
+
+    def _owned_side(self, noun: Noun) -> bool:
+        """Reads "on the plate's left". Whether it was there."""
+        start = self.at
+        if self.take(("on", "to", "at")) and self.word() in ("the", "a"):
+            owner = self.noun()
+            side = words_for.SIDES.get(self.word(1))
+            if owner is not None and side in words_for.OF_SIDE and self.take(("'s",)):
+                self.skip()
+                if not is_nounish(self.word()) or self.take(words_for.SIDE_NOUNS):
+                    self._add(noun, words_for.OF_SIDE[side], start, self._target(owner))
+                    return True
+        self.at = start
+        return False
+
+    def _own_side(self) -> str:
+        """Takes "to its left" behind an anchor; "" if it is not there."""
+        side = words_for.SIDES.get(self.word(2), "")
+        here = self.word() in ("to", "on", "at") and self.word(1) in lexicon.POSSESSIVES
+        if not here or words_for.OF_SIDE.get(side) not in words_for.OPPOSITE:
+            return ""
+        self.skip(3)
+        self.take(words_for.SIDE_NOUNS)
+        return side
 
     def _possessed(self, noun: Noun) -> bool:
         """Reads "the man['s hat]": the noun so far is the anchor, what follows is meant."""
@@ -249,6 +288,8 @@ class DescriptionReader(NounReader):
             self._add(noun, kind, noun.start, rank=max(noun.ordinal, 1))
             noun.ordinal = None
             return True
+        if self.word() == "of" and self._one_of_some(noun, sides, start):
+            return True
         if self.word() == "of":
             picture = self.word(2) if self.word(1) in lexicon.DETERMINERS else self.word(1)
             if picture not in words_for.IMAGE_WORDS:
@@ -263,6 +304,19 @@ class DescriptionReader(NounReader):
             self.side(noun.conditions, side, self.text(start, self.at), every=noun.every)
         return True
 
+    def _one_of_some(self, noun: Noun, sides: list[str], start: int) -> bool:
+        """Reads "the one in the middle [of the three cups]", which says what "one" is."""
+        if not self._some(1) or not all(self.words[i] in NO_HEADS for i in noun.words):
+            return False
+        self.skip()
+        things = self.noun()
+        if things is None:
+            return False
+        noun.words, noun.head, noun.number = things.words, things.head, noun.number or 1
+        for side in sides:
+            self.side(noun.conditions, side, self.text(start, self.at))
+        return True
+
     def _side_words(self) -> list[str]:
         """Takes words for sides, such as "far left hand side" or "upper right corner"."""
         sides: list[str] = []
@@ -270,6 +324,11 @@ class DescriptionReader(NounReader):
             word, ahead = self.word(), self.word(1)
             if word in words_for.TWO_SIDES:
                 sides += words_for.TWO_SIDES[word]
+            elif word == "far" and "from" in (ahead, self.word(2)):
+                return sides  # "far away from the door"
+            elif word == "far" and ahead == "away":
+                sides.append("back")
+                self.skip()
             elif word == "far" and ahead in words_for.SIDES:
                 pass
             elif word in words_for.SIDES and not (sides and word in ("corner", "edge")):
@@ -395,6 +454,7 @@ class DescriptionReader(NounReader):
             or word in lexicon.PREPOSITIONS
             or word in ("that", "which", "who", "is", "are")
             or is_action(word)
+            or (word in words_for.SIDES and not is_nounish(self.word(1)))
             or (word in words_for.RANK_WORDS and not is_nounish(self.word(1)))
         )
         self.at = here

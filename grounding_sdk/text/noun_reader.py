@@ -19,7 +19,7 @@ _POINTERS = lexicon.ARTICLES | lexicon.DEMONSTRATIVES | lexicon.POSSESSIVES
 _MANY = frozenset("all every each any both some several many most few".split())
 _EMPTY = frozenset("only single other another same".split())
 _SIDES_BEFORE_NOUNS = frozenset(words_for.SIDES) - {
-    "corner", "edge", "border", "margin", "background", "foreground", "distance",
+    "corner", "edge", "border", "margin", "distance",
 }  # fmt: skip
 # In these a side is part of the name.
 _COMPOUNDS = frozenset(
@@ -93,11 +93,9 @@ class NounReader(Cursor):
         noun = Noun(self.at)
         while self.at < len(self.words):
             word = self.word()
-            if word in _QUOTES:
-                self.skip()
-            elif self._points(noun, word) or self._ranks(noun, word) or self._sides(noun, word):
+            if self._takes(noun, word):
                 continue
-            elif word == "of" and (noun.begun or noun.number):
+            if word == "of" and (noun.begun or noun.number):
                 if not self._goes_on_with_of(noun):
                     break
             elif self._ends(noun, word) and not self._joins_looks(noun, word):
@@ -111,6 +109,16 @@ class NounReader(Cursor):
             return None
         self._settle(noun)
         return noun
+
+    def _takes(self, noun: Noun, word: str) -> bool:
+        """Takes a word that says which or how many, not what. Whether it did."""
+        return (
+            (word in _QUOTES and self.skip())
+            or self._points(noun, word)
+            or self._ranks(noun, word)
+            or self._sides(noun, word)
+            or self._counts_from(noun)
+        )
 
     def _points(self, noun: Noun, word: str) -> bool:
         """Takes an article, a number or the like, which say which or how many. Whether it did."""
@@ -130,7 +138,8 @@ class NounReader(Cursor):
             noun.number = 2
             return self.skip(2)
         number = lexicon.NUMBERS.get(word) or (int(word) if word.isdecimal() else 0)
-        if 0 < number < 1000 and (self._leads_to_noun(ahead) or ahead == "of"):
+        counted = self._leads_to_noun(ahead) or ahead == "of" or noun.determined
+        if 0 < number < 1000 and counted:
             noun.number, noun.number_at = number, self.at
             return self.skip()
         ordinal = -1 if word in ("last", "final") else lexicon.ORDINALS.get(word)
@@ -161,6 +170,8 @@ class NounReader(Cursor):
         Without an article or number only two sides are taken for a place.
         """
         ahead = self.word(1)
+        if noun.words and self._complete(noun):
+            return False  # "the cup right next to the plate"
         vertical = ("top", "bottom", "upper", "lower")
         two = (
             word in words_for.TWO_SIDES
@@ -170,7 +181,8 @@ class NounReader(Cursor):
         marked = noun.determined or noun.number or noun.every or self.referring
         if not (marked or two) or f"{word} {ahead}" in _COMPOUNDS:
             return False
-        if not self._leads_to_noun(ahead):
+        of_some = ahead == "of" and bool(noun.determined) and self._some(2)
+        if not (self._leads_to_noun(ahead) or of_some):
             return False
         after_side = self.word(-1) in words_for.SIDES
         if (word in ("far", "very", "extreme") and ahead in words_for.SIDES) or (
@@ -190,6 +202,29 @@ class NounReader(Cursor):
         kind = "middle" if side == "middle" and not every else words_for.PLACE_OF_SIDE[side]
         conditions.append(Condition(kind, text=text))
 
+    def _some(self, ahead: int) -> bool:
+        """Whether "the two dogs" or the like comes."""
+        ahead += self.word(ahead) in ("the", "these", "those")
+        return self.word(ahead) in lexicon.NUMBERS
+
+    def _counts_from(self, noun: Noun) -> bool:
+        """Takes "from left" and "to last" before a noun: "the third [from left] cup"."""
+        if noun.words or noun.ordinal is None or self.word() not in ("from", "to"):
+            return False
+        the = self.word(1) == "the"
+        word, ahead = self.word(1 + the), self.word(2 + the)
+        kind = (
+            "rightmost"
+            if word == "last"
+            else words_for.FROM_SIDE.get(words_for.SIDES.get(word, ""))
+        )
+        if kind is None or not is_nounish(ahead):
+            return False
+        text = self.text(self.at - 1, self.at + 2 + the)
+        noun.conditions.append(Condition(kind, rank=max(noun.ordinal, 1), text=text))
+        noun.ordinal = None
+        return self.skip(2 + the)
+
     def _goes_on_with_of(self, noun: Noun) -> bool:
         """Goes on behind "of": "bunch of bananas", "one of the dogs". Whether it did."""
         if not noun.words:
@@ -200,6 +235,8 @@ class NounReader(Cursor):
                 pass
             return True
         last, ahead = self.words[noun.words[-1]], self.word(1)
+        if self._some(1) and not is_nounish(self.word(3)):
+            return self.skip(3)  # "the leftmost cup of the seven"
         if last in _PICTURES and len(noun.words) == 1:  # "a photo of a dog"
             noun.words.clear()
             return self.skip()
@@ -223,19 +260,28 @@ class NounReader(Cursor):
         stuff = bool(noun.words) and self.words[noun.words[-1]] in lexicon.MATERIALS
         if stuff and is_action(word) and ahead in lexicon.PREPOSITIONS:
             return True  # "the glass standing on the table"
+        if word in words_for.NEARLY and self.match(words_for.RELATION_WORDS, 1)[0]:
+            return True  # "the cup right next to the plate"
         if self.match(words_for.RELATION_WORDS)[0] or self.compares(noun):
             return stuff or self._complete(noun) or word in ("has", "wearing", "holding")
         if not self._complete(noun):
             return False
+        if word in words_for.FILLERS:
+            return bool(noun.words)
         if word in words_for.SIDES or word in words_for.TWO_SIDES or word == "very":
             sure = word in ("left", "right", "far") or word in words_for.TWO_SIDES
-            over = not is_nounish(ahead) or ahead in words_for.SIDE_NOUNS | words_for.SIDES.keys()
+            over = (
+                not is_nounish(ahead)
+                or ahead == "away"
+                or ahead in words_for.SIDE_NOUNS | words_for.SIDES.keys()
+            )
             return bool(noun.words) and over and (sure or self.referring)
         if is_action(word):
             return bool(noun.words) or not is_nounish(ahead)  # "the lower [parking meter]"
         if word in VERBS_PAST and word not in lexicon.PAST_NOUNS:
             return ahead in lexicon.PREPOSITIONS or not ahead
-        return word in VERBS_S and ahead in lexicon.DETERMINERS | lexicon.PREPOSITIONS
+        finite = word in VERBS_S and bool(noun.words)
+        return finite and ahead in lexicon.DETERMINERS | lexicon.PREPOSITIONS
 
     def _complete(self, noun: Noun) -> bool:
         """Whether what was read can stand alone, ending with more than an adjective."""

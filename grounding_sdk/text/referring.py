@@ -130,7 +130,9 @@ def _goes_on(first: list[str]) -> bool:
     one = tuple(first[:1])
     negates = one in words_for.NEGATION_WORDS or tuple(first[:2]) in words_for.NEGATION_WORDS
     relates = any(tuple(first[:n]) in words_for.RELATION_WORDS for n in range(1, 5))
-    return negates or relates or (bool(first) and first[0] in ("that", "which", "who", "without"))
+    beside = len(first) < 3 and first[:1] in (["left"], ["right"], ["leftmost"], ["rightmost"])
+    clause = first[:1] in (["that"], ["which"], ["who"], ["without"])
+    return negates or relates or beside or clause
 
 
 # --- reading one piece -------------------------------------------------------------------------

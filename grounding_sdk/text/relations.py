@@ -44,8 +44,8 @@ RELATION_WORDS = _table(
     smaller than: smaller than, littler than
     taller than: taller than
     shorter than: shorter than
-    left of: left of, left from, to left of, on left of
-    right of: right of, right from, to right of, on right of
+    left of: left of, left from, to left of, on left of, leftward of, leftwards of
+    right of: right of, right from, to right of, on right of, rightward of, rightwards of
     """
 )
 LONGEST = max(map(len, RELATION_WORDS))  # words
@@ -79,6 +79,11 @@ OF_SIDE = {
 }  # fmt: skip
 # The kind of condition that a side is in the picture.
 PLACE_OF_SIDE = {side: "center" if side == "middle" else side for side in OF_SIDE}
+# What an anchor at that side makes of the thing: "the dog with the cat to its left".
+OPPOSITE = {
+    "left of": "right of", "right of": "left of", "on": "under", "under": "on",
+    "in front of": "behind", "behind": "in front of", "in": "with",
+}  # fmt: skip
 IMAGE_WORDS = frozenset("image picture photo photograph frame scene shot view pic img".split())
 
 # Before the noun or in place of it: "the [largest] dog", "the dog that is [largest]".
@@ -96,7 +101,7 @@ RANK_WORDS = {
         "widest": "widest wider fattest fatter thickest thicker broadest broader",
         "narrowest": "narrowest narrower thinnest thinner slimmest skinniest",
         "nearest": "nearest closest nearer closer",
-        "farthest": "farthest furthest farther further",
+        "farthest": "farthest furthest farther further distant faraway",
         "middle": "middlemost",
     }.items()
     for word in words.split()
@@ -122,8 +127,11 @@ WITHOUT = _table("without: without, lacking, missing, not wearing, not holding, 
 FILLERS = frozenset(
     "that which who is are was were 's being located positioned placed situated also just located "
     "seated parked standing sitting lying laying resting there down up out directly slightly "
-    "shown seen visible found all only right's appearing it".split()
+    "shown seen visible found all only appearing it counting".split()
 )
+FILLER_PHRASES = _table("skip: all the way, by far, out of all, of all, as seen")
+# Before a relation they say no more: "[right] next to the cup", "[just] left of the cup".
+NEARLY = frozenset("right just directly slightly immediately straight".split())
 
 # Parts of whoever is meant, not things beside them: "leaning his head on his hand".
 BODY = frozenset(
