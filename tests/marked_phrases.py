@@ -211,6 +211,62 @@ The two of them share [a milkshake]
 [a passenger train] passes through [the countryside]
 [The little boy's shoes] are untied
 [the mirror] reflects [the bed] and [the window]
+[the nearest glass] standing on [the table] at [the top right]
+[the bus] farther back
+[an orange] sits next to [a glass] filled with [juice]
+[A woman] in [a bathroom] blow drying [her hair]
+[A man] with [his head] turned sitting down.
+[A dog] sitting in [a pile] of [bedding] and [other stuff].
+[A boy] wearing [a red hoodie] pets [a goat] at [a farm].
+[Three kids] build [a sandcastle] near [the shore].
+[A bearded man] pours [beer] into [a tall glass].
+[Sheep] graze beside [an old stone wall].
+[A woman] pushes [a stroller] past [a shop window].
+[The cat's whiskers] are white
+[a slice] of [chocolate cake] with [a fork] stuck in it
+[An ambulance] and [two police cars] block [the street].
+[A helicopter] hovers over [a burning house].
+[a row] of [colorful houses] along [a canal]
+[The conductor] checks [tickets] on [the train].
+Someone is pouring [syrup] on [waffles].
+[two people] sharing [one umbrella]
+[The tall building] behind [the bridge] has [many windows].
+[the person] second from [the right]
+[the man] with [his back] to us
+[the red book] lying under [the green one]
+the largest of [the three bowls]
+[girl] eating [cake]
+[a zebra] crossing [a stream]
+[the kid] in [the striped pajamas] hugging [a stuffed rabbit]
+[A man] jumps [his skateboard] off [a ledge].
+[A young couple] feed each other [wedding cake].
+[A plate] holds [scrambled eggs], [bacon], [toast] and [hash browns].
+[The monkey] hangs from [a branch] by [its tail].
+[An antique car] drives down [a dirt road].
+[Commuters] wait on [a crowded platform].
+[A chandelier] hangs above [the dining room table].
+[A farmer] milks [a brown cow] in [the barn].
+[A lifeguard tower] overlooks [the empty beach].
+[A toddler's drawing] is taped to [the fridge door].
+[A jockey] in [yellow silks] rides [a dark horse].
+[The snowman] wears [a scarf] and [a top hat].
+[Graffiti] covers [the side] of [a subway car].
+[A wooden bowl] filled with [ripe tomatoes] sits on [the countertop].
+[Two swans] glide across [a calm lake] at [sunrise].
+[an apple], [a banana], and [a bunch] of [grapes]
+[A pigeon] eats [crumbs] off [the sidewalk].
+[a pair] of [running shoes] hanging from [a power line]
+[A soldier] salutes [the flag].
+[A goalkeeper] dives to stop [the ball].
+[The chef] is slicing [a cucumber] with [a sharp knife].
+[Rows] of [vines] stretch toward [the hills].
+[A barefoot boy] climbs [a coconut tree].
+[a stainless steel sink] full of [unwashed pots]
+[a laptop] displaying [a map], [a pen] and [some papers]
+[The girl's hair] is tied in [a ponytail]
+[a mug] that says "[best dad]"
+[A woman] ties [her shoe] while [a friend] waits.
+[Candles] light [the small room].
 """.splitlines()
 
 

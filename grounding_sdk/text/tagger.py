@@ -65,7 +65,7 @@ _ALSO_IN_PHRASE = POSITIONS | frozenset("past down opposite above off".split()) 
 _MODALS = AUXILIARIES - frozenset("is are was were am be been being has have had having".split())
 _AFTER_CAN = VERBS | ADVERBS  # "a dog can jump", but "a trash can is"
 _NO_VERB_AFTER_TO = frozenset("next close due attached tied connected up on in adjacent".split())
-_NEVER_NOUNS = frozenset("sit go come look eat hold wear get make take give see lie hang".split())
+_NEVER_NOUNS = frozenset("sit go come look eat hold wear get make take give see lie blow".split())
 
 
 @dataclass
@@ -76,6 +76,7 @@ class _Place:
     word: str = ""  # the word before
     next: str = ""
     after: str = ""  # the word after the next
+    goes_on: bool = False  # whether the next word can be part of a noun phrase
     determined: bool = False  # whether an article, number or possessor began the phrase
     number: Literal["", "one", "many"] = ""  # which it says there are: "a", "these", "two"
     earlier: Tag | Literal[""] = ""  # tag of the word before the one before
@@ -90,6 +91,12 @@ class _Place:
         return self.determined and self.tag in _BEFORE_NOUN and self.word not in _FLOATING
 
     @property
+    def complete(self) -> bool:
+        """Whether the phrase can end here: "an orange sits", "the glass standing on it"."""
+        noun_like = self.tag == "adj" and self.word in ADJECTIVE_NOUNS
+        return noun_like and self.determined and not self.goes_on
+
+    @property
     def after_agent(self) -> bool:
         return self.tag == "noun" and singular(self.word) in _AGENTS
 
@@ -101,17 +108,25 @@ def tag_words(words: list[str]) -> list[Tag]:
     for i, word in enumerate(words):
         place.next = words[i + 1] if i + 1 < len(words) else ""
         place.after = words[i + 2] if i + 2 < len(words) else ""
+        place.goes_on = _nominal(place.next, place.after)
         tag = _tag(word, place)
         tags.append(tag)
         if tag in ("det", "num", "poss"):
             place.determined = True
             many = tag == "num" or word in _PLURAL
             place.number = "one" if word in _SINGULAR else "many" if many else ""
-        elif tag not in ("adj", "part", "noun", "adv") and (tag, place.tag) != ("conj", "adj"):
+        elif not _continues(tag, place.tag):
             place.determined, place.number = False, ""
         place.earlier, place.earlier_word = place.tag, place.word
         place.tag, place.word = tag, word
     return tags
+
+
+def _continues(tag: Tag, before: Tag | Literal[""]) -> bool:
+    """Whether a word goes on with the phrase before it: "a big red", "red and", not "dog red"."""
+    if tag == "adj":
+        return before != "noun"
+    return tag in ("part", "noun", "adv") or (tag == "conj" and before == "adj")
 
 
 def _tag(word: str, place: _Place) -> Tag:
@@ -126,10 +141,10 @@ def _closed(word: str, place: _Place) -> Tag | None:
     """Words of closed classes, numbers and punctuation marks."""
     if not any(char.isalnum() for char in word):
         if word == "'" and place.tag == "noun" and place.word.endswith("s"):
-            return "poss" if _nominal(place.next) else "mark"
+            return "poss" if place.goes_on else "mark"
         return "conj" if word == "&" else "mark"
     if word == "'s":
-        owner = place.tag == "noun" and (_nominal(place.next) or place.next in ("", "own"))
+        owner = place.tag == "noun" and (place.goes_on or place.next in ("", "own"))
         return "poss" if owner else "aux"
     if word in ("one", "ones") and (place.tag in ("adj", "part") or place.word in _DEFINITE):
         return "noun"
@@ -144,6 +159,8 @@ def _closed(word: str, place: _Place) -> Tag | None:
         return "num"  # "a couple dogs"
     if word in ("which", "what") or (word == "that" and place.tag == "noun"):
         return "sub"
+    if word == "other" and place.word == "each":
+        return "pron"
     if word in DETERMINERS:
         return "adj" if place.tag in ("det", "adj") and word in _ALSO_ADJECTIVES else "det"
     if word in PRONOUNS:
@@ -169,18 +186,22 @@ def _position(word: str, place: _Place) -> Tag | None:
     """Left, top, front...: "the left cup", "the cup on the left", "a cup left of it"."""
     if word not in _PLACE_NOUNS:
         return None
+    if place.word in ("top", "bottom", "upper", "lower") and place.determined:
+        return "adj" if place.goes_on else "noun"  # "the top left"
     if place.tag == "noun" and word not in ("top", "front", "center", "bottom"):
         return "adv"
-    if place.tag in ("ing", "past", "verb", "aux", "adv") and not _nominal(place.next):
+    if place.tag == "adj" and not place.determined:
+        return "adv"  # "the bus farther back"
+    if place.tag in ("ing", "past", "verb", "aux", "adv") and not place.goes_on:
         return "adv"
-    if _nominal(place.next) and place.tag != "noun":
+    if place.goes_on and place.tag != "noun":
         return "adj"
     return "noun"
 
 
 def _adverb(word: str, place: _Place) -> Tag | None:
     """Quickly, away; not those that are adjectives here ("a fast car")."""
-    if word in ADJECTIVES and (word not in ADVERBS or place.expects_noun or _nominal(place.next)):
+    if word in ADJECTIVES and (word not in ADVERBS or place.expects_noun or place.goes_on):
         return None
     if word in ADVERBS and not (place.expects_noun and place.tag != "adj" and word in VERBS):
         return "adv"
@@ -193,13 +214,13 @@ def _ing(word: str, place: _Place) -> Tag | None:
     """A participle or gerund, unless it names a thing: "a painting", "a parking lot"."""
     if not _is_ing(word):
         return "noun" if word in ING_NOUNS and word not in VERBS else None
-    if word in ADJECTIVES and _nominal(place.next) and place.tag not in ("noun", "pron", "aux"):
+    if word in ADJECTIVES and place.goes_on and place.tag not in ("noun", "pron", "aux"):
         return "adj"
     if singular(place.next) in GERUNDS.get(word, ()) and place.tag != "aux":
         return "noun"
-    looks = word == "looking" and place.tag == "adj" and _nominal(place.next)  # "happy looking"
-    if looks or place.in_phrase:
-        return "part" if _nominal(place.next) and word not in ING_NOUNS else "noun"
+    looks = word == "looking" and place.tag == "adj" and place.goes_on  # "happy looking"
+    if looks or (place.in_phrase and not place.complete):
+        return "part" if place.goes_on and word not in ING_NOUNS else "noun"
     if word in ING_NOUNS and place.tag != "aux":
         takes_object = place.next in DETERMINERS or place.next in PRONOUNS
         acts = place.after_agent or (place.tag == "noun" and is_plural(place.word))
@@ -213,12 +234,12 @@ def _past(word: str, place: _Place) -> Tag | None:
     if word not in VERBS_PAST and not (word.endswith("ed") and len(word) > 4):
         return None
     if word in PAST_NOUNS:
-        if place.tag == "adv" and word in VERBS_PAST and _nominal(place.next):
+        if place.tag == "adv" and word in VERBS_PAST and place.goes_on:
             return "part"  # "freshly cut flowers"
-        ends = _nominal(place.next) or _is_ing(place.next)
+        ends = place.goes_on or _is_ing(place.next)
         acts = place.tag in ("noun", "pron", "aux", "sub") and not ends
         return "past" if word in VERBS_PAST and acts else None
-    if not _nominal(place.next):
+    if not place.goes_on:
         return "noun" if place.tag == "det" and word in VERBS else "past"
     if place.tag in ("noun", "pron") and not word.endswith(("ed", "en")):
         return "past"
@@ -229,11 +250,13 @@ def _past(word: str, place: _Place) -> Tag | None:
 
 def _third_person(word: str, place: _Place) -> Tag | None:
     """The -s form of a verb, or a plural that looks like one: "he stands", "news stands"."""
-    goes_on = not _nominal(place.next) and place.next not in ("", ".", ",", "and", "of")
+    no_object = place.goes_on or place.next in ("", ".", ",", "and", "of")
     if word not in VERBS_S:
         # An unknown word: "a bull charges at".
         one = place.tag == "noun" and place.number == "one" and not is_plural(place.word)
-        return "verb" if one and goes_on and word.endswith("s") and is_plural(word) else None
+        return "verb" if one and not no_object and word.endswith("s") and is_plural(word) else None
+    if place.complete and place.number != "many":
+        return "verb"
     if place.expects_noun or place.tag in ("prep", "ing", "verb", "aux", "past"):
         return "noun"
     if place.tag in ("pron", "sub", "adv"):
@@ -244,15 +267,19 @@ def _third_person(word: str, place: _Place) -> Tag | None:
             return "verb" if mostly_verb else "noun"
         if place.number:
             return "verb" if place.number == "one" else "noun"  # "a bus stops", "two bus stops"
-        acts = place.after_agent and not _nominal(place.next) and place.next != "of"
+        acts = place.after_agent and not place.goes_on and place.next != "of"
         return "verb" if acts or mostly_verb or place.next in DETERMINERS else "noun"
-    acts = mostly_verb and (goes_on or place.tag == "conj")
+    acts = mostly_verb and (not no_object or place.tag == "conj")
     return "verb" if acts or (place.tag == "adj" and place.next in DETERMINERS) else "noun"
 
 
 def _base(word: str, place: _Place) -> Tag | None:
     """The base form of a verb, or a noun that looks like one: "people ride", "a ride"."""
-    if word not in VERBS or word in ADJECTIVES:
+    if word not in VERBS:
+        return None
+    if place.tag == "noun" and place.next in DETERMINERS:
+        return "verb"  # "candles light the room"
+    if word in ADJECTIVES:
         return None
     if place.expects_noun or place.tag in ("ing", "past", "verb", "poss"):
         return "noun"
@@ -262,16 +289,16 @@ def _base(word: str, place: _Place) -> Tag | None:
     if place.word in _MODALS or place.tag == "pron":
         return "verb"
     if place.tag == "noun" and is_plural(place.word):
-        compound = mostly_noun and not place.after_agent and _nominal(place.next)  # "sports field"
+        compound = mostly_noun and not place.after_agent and place.goes_on  # "sports field"
         return "noun" if compound else "verb"
     if place.tag == "noun":
-        acts = place.after_agent or (word in _NEVER_NOUNS and not _nominal(place.next))
-        return "verb" if place.next in DETERMINERS or (acts and not mostly_noun) else "noun"
+        acts = place.after_agent or (word in _NEVER_NOUNS and not place.goes_on)
+        return "verb" if acts and not mostly_noun else "noun"
     if place.tag == "conj" and place.earlier == "verb":
         return "verb"
-    if place.tag in ("prep", "aux") or mostly_noun:
+    if place.tag in ("prep", "aux", "adj") or mostly_noun:
         return "noun"
-    return "noun" if _nominal(place.next) or place.next in ("of", "") else "verb"
+    return "noun" if place.goes_on or place.next in ("of", "") else "verb"
 
 
 def _adjective(word: str, place: _Place) -> Tag | None:
@@ -294,16 +321,14 @@ def _is_ing(word: str) -> bool:
     return word in VERBS_ING or (word.endswith("ing") and len(word) > 5 and word not in VERBS)
 
 
-def _nominal(word: str) -> bool:
+def _nominal(word: str, following: str = "") -> bool:
     """Whether a word, seen alone, can go on or begin a noun phrase that has no article."""
     if word in _NOT_NOMINAL or not any(char.isalnum() for char in word):
         return False
     if word in ADJECTIVES or word in ING_NOUNS or word in PAST_NOUNS or word in NOUN_VERBS:
         return True
     if _is_ing(word):
-        return word in GERUNDS
+        return singular(following) in GERUNDS.get(word, ())
     if word in VERBS_S:
         return VERBS_S[word] in NOUN_VERBS
-    if word in VERBS:
-        return False
-    return not (word.endswith("ly") and word not in LY_NOT_ADVERBS)
+    return word not in VERBS and not (word.endswith("ly") and word not in LY_NOT_ADVERBS)
