@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import yaml
+from torch import Tensor
 
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.models.mini.sources import Source
 
-HEADS = ("detector", "masker")
+# Losses and their parts, of one batch after another; None where the pool has nothing to teach.
+Batches: TypeAlias = Iterator[tuple[Tensor, dict[str, float]] | None]
+HEADS = ("detector", "looks", "masker")
 
 
 @dataclass(frozen=True)
@@ -25,7 +29,7 @@ class TrainConfig:
         leave_out: Names that must never be seen, to measure how such names do: photos that show
             them are left out. A run that starts from weights that saw them proves nothing.
         pool: Directory of the encoded pictures; "" for `out`/pool.
-        heads: Which of "detector" and "masker" are trained.
+        heads: Which of "detector", "looks" and "masker" are trained.
         size: Side of the training pictures in pixels.
         slots: Pictures in the pool.
         first: Pictures encoded before the first round.

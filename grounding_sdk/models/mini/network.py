@@ -248,6 +248,14 @@ class Looks(nn.Module):
 
     def forward(self, features: list[Tensor], boxes: Tensor, phrases: Tensor) -> Tensor:
         """Evidence (B, P, K) for boxes (B, P, 4) in pixels and phrases (K, 384)."""
+        return self.see(features, boxes) @ self.read(phrases).T
+
+    def read(self, phrases: Tensor) -> Tensor:
+        """What phrases (K, 384) say of looks: (K, 64); the length says how much."""
+        return self.phrase(10.0 * phrases)
+
+    def see(self, features: list[Tensor], boxes: Tensor) -> Tensor:
+        """What boxes (B, P, 4) look like: (B, P, 64)."""
         looks = functional.avg_pool2d(self.cells(torch.cat(features[:2], 1)), LOOK_STRIDE // 4)
         table = summed_area(looks.float())
         middle, sides = (boxes[..., :2] + boxes[..., 2:]) / 2, boxes[..., 2:] - boxes[..., :2]
@@ -255,7 +263,7 @@ class Looks(nn.Module):
         means = [box_means(table, b / LOOK_STRIDE) for b in (boxes, inner)]
         picture = 4.0 * max(features[0].shape[-2:])
         means.append((sides.clamp(min=1.0) / picture).log())
-        return self.box(torch.cat(means, -1)) @ self.phrase(10.0 * phrases).T
+        return self.box(torch.cat(means, -1))
 
 
 def summed_area(maps: Tensor) -> Tensor:

@@ -80,9 +80,9 @@ class FeaturePool:
         """Slots that hold a picture."""
         return np.flatnonzero(self.info[:, 0] == 1)
 
-    def load(self, slots: np.ndarray) -> list[Tensor]:
-        """The features (B, C, h, w) of some slots, channels last in memory."""
-        return [torch.from_numpy(a[slots]).float().permute(0, 3, 1, 2) for a in self.maps]
+    def load(self, slots: np.ndarray, maps: int | None = None) -> list[Tensor]:
+        """The maps (B, C, h, w) of some slots, all or the first few, channels last in memory."""
+        return [torch.from_numpy(a[slots]).float().permute(0, 3, 1, 2) for a in self.maps[:maps]]
 
 
 def grow(box: np.ndarray, margin: float) -> np.ndarray:

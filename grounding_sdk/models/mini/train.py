@@ -12,24 +12,26 @@ import math
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from grounding_sdk.models import registry, store
-from grounding_sdk.models.mini.config import TrainConfig
+from grounding_sdk.models.mini.config import Batches, TrainConfig
 from grounding_sdk.models.mini.curves import draw_curves
 from grounding_sdk.models.mini.network import Mini
 from grounding_sdk.models.mini.pictures import Pictures, all_names
 from grounding_sdk.models.mini.pool import FeaturePool
 from grounding_sdk.models.mini.text import PhraseEncoder
 from grounding_sdk.models.mini.train_detector import detector_losses
+from grounding_sdk.models.mini.train_looks import looks_losses
 from grounding_sdk.models.mini.train_masker import mask_losses
 from grounding_sdk.models.mini.weights import (
     CONFIG,
+    LOOKS,
     TEXT,
     TOKENIZER,
     VISION,
@@ -43,7 +45,6 @@ log = logging.getLogger(__name__)
 CHECKPOINT, CURVES = "checkpoint.pt", "curves.png"
 NOTE_EVERY = 25  # rounds
 WARM_UP = 60  # rounds
-Batches = Iterator[tuple[Tensor, dict[str, float]]]
 
 
 def train(config: TrainConfig, report: Callable[[str], None] = log.info) -> Path:
@@ -71,6 +72,8 @@ def train(config: TrainConfig, report: Callable[[str], None] = log.info) -> Path
     batches: dict[str, Batches] = {}
     if "detector" in config.heads:
         batches["detector"] = detector_losses(config, model, phrases, pictures, pool, random)
+    if "looks" in config.heads:
+        batches["looks"] = looks_losses(config, model, phrases, pictures, pool, random)
     if "masker" in config.heads:
         batches["masker"] = mask_losses(config, model, pool, random)
     while run.progress < 1:
@@ -114,6 +117,16 @@ class Filler:
             self.next += 1
 
 
+def parameters_of(model: Mini, head: str) -> dict[str, nn.Parameter]:
+    """The parameters of a head, by their names in the model; "looks" is no part of "detector"."""
+    prefix = {"detector": "detector.", "looks": LOOKS, "masker": "masker."}[head]
+    return {
+        name: parameter
+        for name, parameter in model.named_parameters()
+        if name.startswith(prefix) and (head == "looks" or not name.startswith(LOOKS))
+    }
+
+
 class Run:
     """The heads in training: optimisers, schedule, moving averages, history and checkpoints."""
 
@@ -122,15 +135,18 @@ class Run:
         self.out = Path(config.out)
         self.out.mkdir(parents=True, exist_ok=True)
         model.to(memory_format=torch.channels_last)
-        self.heads: dict[str, nn.Module] = {
-            name: getattr(model, name).requires_grad_(True).train() for name in config.heads
-        }
+        self.heads = {name: parameters_of(model, name) for name in config.heads}
+        for head in self.heads.values():
+            for parameter in head.values():
+                parameter.requires_grad_(True)
+        model.detector.train()
+        model.masker.train()
         self.optimisers = {
-            name: torch.optim.AdamW(head.parameters(), config.rate, weight_decay=0.02)
+            name: torch.optim.AdamW(head.values(), config.rate, weight_decay=0.02)
             for name, head in self.heads.items()
         }
         self.averages = {
-            name: {k: v.detach().clone() for k, v in head.state_dict().items()}
+            name: {k: v.detach().clone() for k, v in head.items()}
             for name, head in self.heads.items()
         }
         self.seconds, self.saved, self.rounds = 0.0, 0.0, 0
@@ -147,16 +163,19 @@ class Run:
 
     def step(self, name: str, batches: Batches) -> None:
         """Take one step with a head."""
-        optimiser, head = self.optimisers[name], self.heads[name]
+        optimiser, head = self.optimisers[name], self.heads[name].values()
         rate = 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0))) + 0.01
         for group in optimiser.param_groups:
             group["lr"] = self.config.rate * rate * min(1.0, (self.rounds + 1) / WARM_UP)
         cuda = self.config.device.startswith("cuda")
         with torch.autocast("cuda", torch.bfloat16, enabled=cuda):
-            loss, parts = next(batches)
+            batch = next(batches)
+        if batch is None:
+            return
+        loss, parts = batch
         optimiser.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(head.parameters(), 2.0)
+        nn.utils.clip_grad_norm_(head, 2.0)
         optimiser.step()
         self._follow(name)
         for key, value in {"loss": float(loss.detach()), **parts}.items():
@@ -178,7 +197,9 @@ class Run:
     def save(self) -> None:
         """Write the checkpoint and the curves, never leaving half a file."""
         state = {
-            "heads": {k: v.state_dict() for k, v in self.heads.items()},
+            "heads": {
+                name: {k: v.detach() for k, v in head.items()} for name, head in self.heads.items()
+            },
             "optimisers": {k: v.state_dict() for k, v in self.optimisers.items()},
             "averages": self.averages,
             "seconds": self.seconds,
@@ -194,18 +215,20 @@ class Run:
     def export(self, start: Path) -> None:
         """Write weights with the averaged heads, the rest as at the start."""
         state = self.model.state_dict()
-        for name, average in self.averages.items():
-            state |= {f"{name}.{k}": v for k, v in average.items()}
+        for average in self.averages.values():
+            state |= average
         save_vision(state, self.out / VISION)
         for name in (TEXT, TOKENIZER, CONFIG):
             if (start / name).exists():
                 shutil.copyfile(start / name, self.out / name)
 
+    @torch.no_grad()
     def _load(self) -> None:
         device = self.config.device
         saved = torch.load(self.out / CHECKPOINT, weights_only=True, map_location=device)
         for name, head in self.heads.items():
-            head.load_state_dict(saved["heads"][name])
+            for key, parameter in head.items():
+                parameter.copy_(saved["heads"][name][key])
             self.optimisers[name].load_state_dict(saved["optimisers"][name])
         self.averages, self.history = saved["averages"], saved["history"]
         self.seconds = self.saved = saved["seconds"]
@@ -214,6 +237,5 @@ class Run:
     @torch.no_grad()
     def _follow(self, name: str) -> None:
         decay = min(0.998, (1 + self.rounds) / (10 + self.rounds))
-        for key, value in self.heads[name].state_dict().items():
-            if value.dtype.is_floating_point:
-                self.averages[name][key].lerp_(value, 1 - decay)
+        for key, value in self.heads[name].items():
+            self.averages[name][key].lerp_(value, 1 - decay)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from grounding_sdk.models.mini.attributes import ATTRIBUTES, FORMS, KINDS
-from grounding_sdk.models.mini.config import TrainConfig
+from grounding_sdk.models.mini.config import Batches, TrainConfig
 from grounding_sdk.models.mini.losses import (
     CONTRARY,
     MATCH,
@@ -59,8 +58,8 @@ def detector_losses(
     pictures: Pictures,
     pool: FeaturePool,
     random: np.random.Generator,
-) -> Iterator[tuple[Tensor, dict[str, float]]]:
-    """The detection loss of one random batch of the pool after another."""
+) -> Batches:
+    """The detection loss of one random batch after another; None where there are no names."""
     device = torch.device(config.device)
     lexicon = Lexicon.of(pictures, phrases)
     exhaustive = torch.tensor([s.exhaustive for s in config.sources])
@@ -68,6 +67,9 @@ def detector_losses(
     while True:
         slots = pool.ready()
         slots = slots[(pool.names[slots, 0] > 0)]
+        if not len(slots):
+            yield None
+            continue
         slots = draw_slots(pool, slots, config, random)
         sources = torch.from_numpy(pool.info[slots, 1].astype(np.int64))
         ids = torch.from_numpy(pool.names[slots].astype(np.int64)) - 1

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grounding_sdk.models.mini.config import TrainConfig
+from grounding_sdk.models.mini.config import Batches, TrainConfig
 from grounding_sdk.models.mini.losses import mask_loss
 from grounding_sdk.models.mini.network import (
     BOX_MARGIN,
@@ -26,8 +24,8 @@ POINTS_ALONE, POINTS_AND_BOX = 0.4, 0.15  # shares of the prompts; the rest are 
 
 def mask_losses(
     config: TrainConfig, model: Mini, pool: FeaturePool, random: np.random.Generator
-) -> Iterator[tuple[Tensor, dict[str, float]]]:
-    """The mask loss of one random batch after another.
+) -> Batches:
+    """The mask loss of one random batch after another; None where there are no masks.
 
     Half of the batches are decoded a second time, with what the first time gave as the earlier
     mask: that is how the decoder is used.
@@ -36,6 +34,9 @@ def mask_losses(
     while True:
         slots = pool.ready()
         slots = slots[pool.info[slots, 2] > 0]
+        if not len(slots):
+            yield None
+            continue
         slots = random.choice(slots, config.batch, replace=len(slots) < config.batch)
         owner, boxes, crops = [], [], []
         for i, slot in enumerate(slots):

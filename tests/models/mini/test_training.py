@@ -36,6 +36,7 @@ from grounding_sdk.models.mini.predictor import MiniDetector
 from grounding_sdk.models.mini.sources import Source
 from grounding_sdk.models.mini.train import CHECKPOINT, CURVES, train
 from grounding_sdk.models.mini.train_detector import choose_pairs, phrase_of, relate
+from grounding_sdk.models.mini.train_looks import choice_loss
 from grounding_sdk.models.mini.weights import VISION
 
 WEIGHTS = Path(__file__).parents[3] / "weights" / "mini"
@@ -118,12 +119,22 @@ def test_a_run_that_was_stopped_goes_on_and_ends(config: TrainConfig) -> None:
     assert "round 25" in lines[0]
     assert "detector loss" in lines[0]
     assert "masker loss" in lines[0]
-    for head in ("detector", "masker"):
+    for head in ("detector", "looks", "masker"):
         before, after = first["averages"][head], second["averages"][head]
         assert any(not torch.equal(before[k], v) for k, v in after.items())
     started, trained = load_file(WEIGHTS / VISION), load_file(out / VISION)
     assert torch.equal(started["encoder.stem.conv.bias"], trained["encoder.stem.conv.bias"])
     assert MiniDetector.load(out).default_threshold == MiniDetector.load(WEIGHTS).default_threshold
+
+
+def test_boxes_alone_teach_the_detector_alone(config: TrainConfig, dataset: Path) -> None:
+    content = json.loads((dataset / "annotations.json").read_text())
+    for annotation in content["annotations"]:
+        del annotation["segmentation"]
+    (dataset / "annotations.json").write_text(json.dumps(content))
+    train(replace(config, rounds=25))
+    curves = torch.load(Path(config.out) / CHECKPOINT, weights_only=True)["history"][0]
+    assert {name.split()[0] for name in curves} == {"round", "seconds", "detector"}
 
 
 def test_one_head_can_train_on_the_pool_of_another_run(config: TrainConfig) -> None:
@@ -294,6 +305,16 @@ def test_a_pattern_is_drawn_in_two_tones_and_keeps_the_outline(pattern: str) -> 
     assert (drawn[..., 3] == rgba[..., 3]).all()
     share = (np.abs(drawn[..., :3].astype(int) - 90).max(2) > 40).mean()
     assert 0.1 < share < 0.9
+
+
+def test_the_right_choice_costs_less_and_a_missing_one_nothing() -> None:
+    known = torch.tensor([[True, True, False, False]])
+    silence = torch.zeros(1)
+    good, told = choice_loss(torch.tensor([[2.0, -2, 9, 9]]), silence, known)
+    bad, _ = choice_loss(torch.tensor([[-2.0, 2, 9, 9]]), silence, known)
+    loud, _ = choice_loss(torch.tensor([[2.0, -2, 9, 9]]), silence + 5, known)
+    assert good < 0.05 < loud < bad
+    assert told["right"] == 1
 
 
 def test_an_object_relates_to_phrases() -> None:
