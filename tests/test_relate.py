@@ -327,3 +327,15 @@ def test_options_are_checked():
     assert Pipeline.from_config(
         Pipeline([Parse("referring"), Detect("fake"), Relate(0.4)]).to_config()
     )
+
+
+def test_one_that_is_said_to_be_there_is_looked_for_harder():
+    faint = {"cup": [(10, 10, 40, 40)], "laptop": [(60, 10, 90, 40)]}
+    boxes = {phrase: [(box, 0.2) for box in found] for phrase, found in faint.items()}
+    pipeline = Pipeline([Parse(), Detect(FakeDetector(boxes)), Relate()])  # threshold 0.3
+    assert len(pipeline(GREY, "the cup left of the laptop")) == 1
+    assert len(pipeline(GREY, "cups left of the laptop")) == 0
+    assert len(pipeline(GREY, "cup")) == 0
+    assert len(pipeline(GREY, [Phrase("the cup", threshold=0.3)])) == 0
+    strict = Pipeline([Parse(), Detect(FakeDetector(boxes), threshold=0.5), Relate()])
+    assert len(strict(GREY, "the cup")) == 0

@@ -11,8 +11,11 @@ from grounding_sdk.errors import ConfigError
 from grounding_sdk.grounding import Grounding
 from grounding_sdk.models.ports import Detector
 from grounding_sdk.models.registry import load_detector
-from grounding_sdk.query import check_threshold
+from grounding_sdk.query import Query, check_threshold
 from grounding_sdk.stages.exclude import compete, plain_query
+
+# "the cup" says that there is one, so that weaker candidates are worth a look.
+PRESUPPOSED = 0.5  # share of the threshold
 
 COLUMNS = ("class_name", "phrase", "phrase_id", "mask_score", "phrase_scores")
 
@@ -25,7 +28,9 @@ class Detect:
 
     Attributes:
         detector: A `Detector`, or the name, hub id or directory of one.
-        threshold: For phrases without one of their own; None takes the detector's default.
+        threshold: For phrases without one of their own; None takes the detector's default. Half of
+            it holds for the candidates and anchors of expressions that say how many there are
+            ("the cup left of the laptop").
     """
 
     detector: Detector | str | Path
@@ -52,7 +57,7 @@ class Detect:
             ConfigError: If the detector breaks the contract of its port.
         """
         default = self.model.default_threshold
-        queries = [item.query.with_threshold(self.threshold) for item in items]
+        queries = [self._with_thresholds(item.query) for item in items]
         asked = [plain_query(query, default) for query in queries]
         found = self.model.detect([item.image for item in items], asked)
         if len(found) != len(items):
@@ -71,3 +76,24 @@ class Detect:
             replace(item, detections=compete(query, detections, default))
             for item, query, detections in zip(items, queries, found, strict=True)
         ]
+
+    def _with_thresholds(self, query: Query) -> Query:
+        sure = _presupposed(query)
+        if sure:
+            usual = self.model.default_threshold if self.threshold is None else self.threshold
+            phrases = (
+                replace(p, threshold=PRESUPPOSED * usual)
+                if p.role == "part" and p.text in sure and p.threshold is None
+                else p
+                for p in query
+            )
+            query = replace(query, phrases=tuple(phrases))
+        return query.with_threshold(self.threshold)
+
+
+def _presupposed(query: Query) -> set[str]:
+    """Texts that only stand in expressions that say how many there are."""
+    texts: dict[bool, set[str]] = {True: set(), False: set()}
+    for target in query.targets:
+        texts[target.count is not None].update(part.phrase for part in target.walk())
+    return texts[True] - texts[False]

@@ -16,7 +16,14 @@ _NO_NOUNS = (
     | lexicon.DETERMINERS
     | {"that", "which", "who", "'s", "not"}
 )
-_ADJECTIVES = lexicon.ADJECTIVES | lexicon.COLORS | lexicon.MATERIALS | lexicon.SHADES | {"and"}
+_ADJECTIVES = (
+    lexicon.ADJECTIVES
+    | lexicon.COLORS
+    | lexicon.MATERIALS
+    | lexicon.SHADES
+    | lexicon.DEGREES
+    | {"and"}
+)
 
 
 def is_action(word: str) -> bool:
