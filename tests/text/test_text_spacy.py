@@ -85,7 +85,7 @@ def test_spans_index_any_text_in_order(source):
 
 
 def test_too_long_a_text_is_refused_with_a_way_out(parse):
-    with pytest.raises(QueryError, match="up to 20,000 characters.*got 100,000.*'rules'"):
+    with pytest.raises(QueryError, match=r"up to 20,000 characters.*got 100,000.*'rules'"):
         parse("a dog. " * 14285 + "a dog")
 
 
