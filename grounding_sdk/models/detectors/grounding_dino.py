@@ -101,7 +101,11 @@ class GroundingDinoDetector:
         name: Under which it was loaded.
         default_threshold: That of mmdetection's demo, between the 0.25 of transformers and the 0.35
             of Grounding DINO's own.
-        phrases_per_pass: How many phrases a caption takes at most; can be set.
+        phrases_per_pass: How many phrases a caption takes at most; can be set. Unless it is, a
+            caption takes what fits its 256 tokens, since each costs the same, full or not (10.5 s
+            of one core for Swin-T at 480 x 640, with 20, 40 and 63 phrases). The image is encoded
+            once, but read anew with each caption, so boxes and scores depend on it: mmdetection
+            evaluates on LVIS with 40.
     """
 
     default_threshold = 0.3

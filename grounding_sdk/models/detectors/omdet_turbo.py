@@ -46,7 +46,9 @@ class OmDetTurboDetector:
     Attributes:
         name: Under which it was loaded.
         default_threshold: That of transformers' post-processing.
-        phrases_per_pass: How many phrases a task names at most; can be set.
+        phrases_per_pass: How many phrases a task names at most; can be set. Unless it is, a task
+            takes what fits, since each costs the same: 48 phrases take 21 s of a core in 12 tasks
+            of Swin-T, 13 s in 6. Boxes and scores depend on it.
     """
 
     default_threshold = 0.3

@@ -6,7 +6,7 @@ Open-Vocabulary Object Detection" (2022) and "Scaling Open-Vocabulary Object Det
 A query's templates are averaged as the published evaluation does (`get_predict_fn` in
 `projects/owl_vit/evaluator.py` of google-research/scenic): the class head's logits are averaged
 over the templates, and the sigmoid of the mean is the score. Of our detectors these two alone use
-templates; the others were trained on phrases as they are.
+templates; the others have words of their own around a phrase, or none, and ignore them.
 """
 
 from __future__ import annotations
@@ -50,7 +50,8 @@ class OwlDetector:
         default_threshold: That of transformers' post-processing.
         phrases_per_pass: How many texts (phrases, times the templates) are encoded and compared
             with the image at a time. It bounds the memory and can be set; scores do not depend on
-            it.
+            it. 1,203 names on ViT-B/32 take 34, 36 and 38 s of a core with 32, 256 and all at a
+            time, once encoded 2.8, 2.6 and 2.3 s, and 1.5, 1.6 and 2.1 GB.
     """
 
     default_threshold = 0.1

@@ -44,7 +44,8 @@ class Sam3Detector:
         default_threshold: The confidence threshold of the original's `Sam3Processor`. Transformers'
             post-processing has 0.3.
         phrases_per_pass: How many phrases are decoded at a time; can be set. Scores do not depend
-            on it.
+            on it, and on a CPU neither does the time: two phrases take 24 s of a core one by one,
+            25 s together, and more memory.
     """
 
     default_threshold = 0.5
