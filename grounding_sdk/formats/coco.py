@@ -105,7 +105,7 @@ def write_coco_results(
         labels: All labels; in the order in which they are met unless given.
         pictures: Whether to copy the pictures to `images/`.
         truth: The COCO file whose picture and category ids to use; names must agree. Without it,
-            ids are those of `write_coco` for the same rows.
+            ids are those of `write_coco` for the same rows without splits.
 
     Raises:
         FormatError: If an object has no score, or a name is not in `truth`.

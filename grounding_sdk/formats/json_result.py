@@ -12,6 +12,8 @@ from grounding_sdk.grounding import Grounding
 def grounding_dict(grounding: Grounding, *, masks: bool = False) -> dict[str, Any]:
     """Returns a result as plain JSON types: `image`, `query`, and one entry in `objects` each.
 
+    Where the query had expressions, `evidence` says for each what its candidates scored.
+
     An object has `label`, `phrase`, the detector's `score`, the segmenter's `mask_score` (None
     where there is none) and `box` [x1, y1, x2, y2] in pixels.
 
@@ -33,13 +35,17 @@ def grounding_dict(grounding: Grounding, *, masks: bool = False) -> dict[str, An
         if masks:
             entry["segmentation"] = None if found.mask is None else rle_of(found.mask, image.size)
         entries.append(entry)
-    return {
+    result: dict[str, Any] = {
         "image": {"source": image.source, "width": image.width, "height": image.height},
         "query": {
             "source": query.source,
             "phrases": [
-                {"text": p.text, "label": p.label, "threshold": p.threshold} for p in query
+                {"text": p.text, "label": p.label, "threshold": p.threshold, "role": p.role}
+                for p in query
             ],
         },
         "objects": entries,
     }
+    if grounding.evidence:
+        result["evidence"] = [evidence.to_dict() for evidence in grounding.evidence]
+    return result

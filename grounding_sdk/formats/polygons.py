@@ -24,6 +24,7 @@ Ring: TypeAlias = np.ndarray  # (n, 2) of x, y; the last point is not the first 
 Polygon: TypeAlias = list[Ring]  # the outer ring, then the holes
 
 MAX_LINK_POINTS = 2000  # of all rings that seams are sought between
+MAX_OUTLINE = 10_000_000  # pixels; pycocotools takes 80 bytes for each, and crashes without memory
 
 
 def mask_polygons(mask: Mask, tolerance: float = 0.0) -> list[Polygon]:
@@ -72,6 +73,7 @@ def joined(polygons: Sequence[Polygon]) -> Ring:
     rings = [ring for polygon in polygons for ring in polygon]
     if len(rings) == 1:
         return rings[0]
+    points = [ring.tolist() for ring in rings]
     paths: list[list[Any]] = [[] for _ in rings]
     seams = _seams(rings)
     guests: dict[tuple[int, int], list[int]] = {}
@@ -80,7 +82,7 @@ def joined(polygons: Sequence[Polygon]) -> Ring:
     starts = {guest: start for _, _, guest, start in seams}
     # A ring's guests were linked after it, so that each path is ready when it is needed.
     for index in [*(guest for _, _, guest, _ in reversed(seams)), 0]:
-        ring, start = rings[index], starts.get(index, 0)
+        ring, start = points[index], starts.get(index, 0)
         path = paths[index]
         for at in [*range(start, len(ring)), *range(start)]:
             path.append(ring[at])
@@ -100,16 +102,16 @@ def polygons_mask(rings: Iterable[Any], size: Size) -> Mask:
         size: (height, width) of the picture; what lies outside is cut off.
 
     Raises:
-        FormatError: If coordinates are not finite, or far outside the picture.
+        FormatError: If coordinates are not finite, or the outline is longer than any can be.
     """
     height, width = size
-    flat = []
+    flat, length = [], 0.0
     for ring in rings:
         points = np.asarray(ring, float).reshape(-1, 2)
-        limit = 10 * max(height, width, 100)  # what is drawn costs memory, even outside
-        if not (np.abs(points) <= limit).all():
+        length += float(np.abs(np.diff(points, axis=0, append=points[:1])).max(axis=1).sum())
+        if not (np.isfinite(points).all() and length + np.abs(points).max() <= MAX_OUTLINE):
             raise FormatError(
-                f"a polygon reaches {np.abs(points).max()}, expected pixels of a picture of "
+                f"a polygon reaches to {np.abs(points).max()}, expected pixels of a picture of "
                 f"{width} x {height}: check the units"
             )
         if len(points) >= 3:

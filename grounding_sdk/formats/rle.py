@@ -12,6 +12,7 @@ from pycocotools import mask as coco_mask
 from grounding_sdk.detections import Size, mask_crop
 from grounding_sdk.formats.annotated import Mask
 from grounding_sdk.formats.errors import FormatError
+from grounding_sdk.image import MAX_PIXELS
 
 
 class Rle(TypedDict):
@@ -111,7 +112,7 @@ def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
     """Returns the mask of run lengths down the image's columns, zeros first.
 
     Raises:
-        FormatError: If they do not add up to the image's size.
+        FormatError: If they do not add up to the image's size, or are too many to be held.
 
     >>> runs_mask(np.array([2, 2, 2]), (2, 3)) == Mask(np.ones((2, 1), bool), 1, 0)
     True
@@ -130,6 +131,7 @@ def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
     if not len(starts):
         return Mask(np.zeros((0, 0), bool))
     left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
+    _check_memory(height, right - left)
     changes = np.zeros((right - left) * height + 1, np.int8)  # the columns that the mask crosses
     np.add.at(changes, starts - left * height, 1)
     np.add.at(changes, stops - left * height, -1)
@@ -157,12 +159,21 @@ def from_run_lengths(counts: Sequence[int], shape: Size) -> np.ndarray:
     [[0, 1], [1, 0]]
     """
     runs = np.asarray(counts, np.int64)
+    _check_memory(*shape)
     if min(shape) < 1 or (runs < 0).any() or int(runs.sum()) != shape[0] * shape[1]:
         raise FormatError(
             f"the mask's runs cover {int(runs.sum())} pixels, expected {shape[0]} x {shape[1]}: "
             f"the file is damaged"
         )
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape)
+
+
+def _check_memory(height: int, width: int) -> None:
+    if height * width > MAX_PIXELS:
+        raise FormatError(
+            f"a mask covers {width} x {height} pixels, expected at most {MAX_PIXELS:,} in all: "
+            f"the file is damaged, or the picture must be tiled"
+        )
 
 
 def _unpacked(counts: str | bytes) -> np.ndarray:

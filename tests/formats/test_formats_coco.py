@@ -162,7 +162,12 @@ def test_json_of_one_result():
     data = grounding_dict(two_dogs(), masks=True)
     assert json.loads(json.dumps(data, allow_nan=False)) == data
     assert data["image"] == {"source": "shots/dogs.jpg", "width": 40, "height": 30}
-    assert data["query"]["phrases"][0] == {"text": "a pup", "label": "dog", "threshold": None}
+    assert data["query"]["phrases"][0] == {
+        "text": "a pup",
+        "label": "dog",
+        "threshold": None,
+        "role": "find",
+    }
     first, second = data["objects"]
     assert (first["label"], first["phrase"], first["score"]) == ("dog", "a pup", 0.9)
     assert first["box"] == [10, 5, 20, 15]

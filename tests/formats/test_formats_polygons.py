@@ -95,3 +95,9 @@ def test_two_points_are_no_polygon():
 def test_points_that_are_nowhere_are_refused(value):
     with pytest.raises(FormatError, match="check the units"):
         polygons_mask([[[0, 0], [1, value], [2, 2]]], SIZE)
+
+
+def test_a_polygon_that_would_take_all_memory_is_refused():
+    zigzag = np.array([[0, 0], [1000, 1000]] * 10_000)
+    with pytest.raises(FormatError, match="check the units"):
+        polygons_mask([zigzag], (1000, 1000))

@@ -74,11 +74,12 @@ def test_decoding_from_a_huge_image_costs_what_the_columns_cost():
         {"size": [2, 2], "counts": "é"},
         {"size": [2, 2], "counts": [[1], [3]]},
         {"size": [-2, -2], "counts": [4]},
+        {"size": [100_000, 100_000], "counts": [0, 100_000**2]},  # 10 GB
         {"size": [2], "counts": [4]},
         {"counts": [4]},
         "22",
     ],
 )
 def test_damaged_rle_is_refused(rle):
-    with pytest.raises(FormatError, match=r"RLE|runs"):
+    with pytest.raises(FormatError, match=r"RLE|runs|at most"):
         rle_mask(rle)
