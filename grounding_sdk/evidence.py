@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -43,6 +44,25 @@ class Evidence:
         left_out = self.total[~self.chosen]
         least = float(self.total[self.chosen].min())
         return 1.0 if not len(left_out) else max(0.0, 1 - float(left_out.max()) / max(least, 1e-9))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Returns it as plain JSON types."""
+        return {
+            "text": self.target.text or str(self.target),
+            "margin": round(self.margin, 4),
+            "candidates": [
+                {
+                    "box": [round(float(value), 2) for value in box],
+                    "scores": dict(zip(self.names, np.round(row, 4).tolist(), strict=True)),
+                    "total": round(float(total), 6),
+                    "chosen": bool(chosen),
+                }
+                for box, row, total, chosen in zip(
+                    self.xyxy, self.scores.astype(float), self.total, self.chosen, strict=True
+                )
+            ],
+            "notes": list(self.notes),
+        }
 
     def __str__(self) -> str:
         count = self.target.count

@@ -32,6 +32,18 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--segmenter", default="mini", metavar="NAME", help="'none' for boxes alone; default: mini"
     )
+    parser.add_argument(
+        "--reader",
+        default="auto",
+        choices=("auto", "referring", "caption", "phrases", "whole"),
+        help="how the text is read; default: names and expressions such as 'the cup on the left'",
+    )
+    parser.add_argument(
+        "--rewriter",
+        metavar="R",
+        help="name what is asked by its use ('something to sit on'): 'lexical' or URL#MODEL",
+    )
+    parser.add_argument("--explain", action="store_true", help="say why each one was chosen")
     parser.add_argument("--threshold", type=float, metavar="X", help="lowest score, 0 to 1")
     parser.add_argument("--device", metavar="D", help="cpu, cuda, ...; default: a GPU if any")
     parser.add_argument("--batch-size", type=int, default=4, metavar="N")
@@ -61,6 +73,8 @@ def run(args: argparse.Namespace) -> int:
         args.detector,
         segmenter,
         threshold=args.threshold,
+        reader=args.reader,
+        rewriter=args.rewriter,
         device=args.device,
         offline=args.offline,
     )
@@ -81,6 +95,8 @@ def run(args: argparse.Namespace) -> int:
             result.save(picture)
             coco.add(result, file_names[source])
             done.append({"picture": str(picture), **result.to_dict()})
+            if args.explain and not args.json:
+                print(f"{source}\n{result.explain()}\n")
             progress.update()
     finally:
         progress.close()

@@ -13,6 +13,12 @@ def _words(text: str) -> frozenset[str]:
 
 IRREGULAR_PLURALS: dict[str, str] = {
     "people": "person",
+    "broccolis": "broccoli",
+    "skis": "ski",
+    "taxis": "taxi",
+    "bikinis": "bikini",
+    "kiwis": "kiwi",
+    "zucchinis": "zucchini",
     "men": "man",
     "women": "woman",
     "children": "child",

@@ -42,22 +42,28 @@ def add_legend(
 
 
 def entries(grounding: Grounding, colors: Sequence[Color]) -> list[Entry]:
-    """Returns one entry for each phrase asked for, those found first.
+    """Returns one entry for each phrase and expression asked for, those found first.
 
     Long vocabularies are cut: the last entries then say how many are not listed.
     """
-    query, phrase_ids = grounding.query, grounding.detections.data["phrase_id"]
+    query, data = grounding.query, grounding.detections.data
     scores = np.asarray(grounding.detections.confidence)
     color_of = dict(zip(query.labels, colors, strict=True))
+    plain = np.asarray(data.get("target", np.full(len(scores), -1))) < 0
+    asked = [
+        (phrase.text, phrase.label, plain & (data["phrase_id"] == index))
+        for index, phrase in enumerate(query)
+        if phrase.role == "find"
+    ] + [
+        (target.text or str(target), target.label, ~plain & (data.get("target") == index))
+        for index, target in enumerate(query.targets)
+    ]
     found, missed = [], []
-    for phrase_id, phrase in enumerate(query):
-        of_phrase = scores[phrase_ids == phrase_id]
-        name = phrase.text
-        if phrase.label != phrase.text:
-            name += f" \u2192 {phrase.label}"
-        if len(of_phrase):
-            note = f"{len(of_phrase)} \u00b7 best {of_phrase.max():.2f}"
-            found.append(Entry(color_of[phrase.label], name, note, True))
+    for text, label, rows in asked:
+        name = text if label in (text, "") else f"{text} \u2192 {label}"
+        if rows.any():
+            note = f"{rows.sum()} \u00b7 best {scores[rows].max():.2f}"
+            found.append(Entry(color_of[label], name, note, True))
         else:
             missed.append(Entry(FADED, name, "0", False))
     return _cut(found, MAX_FOUND, "more found") + _cut(missed, MAX_MISSED, "more not found")

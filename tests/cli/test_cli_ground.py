@@ -147,3 +147,34 @@ def test_words_come_from_exactly_one_place(asked, photos, tmp_path, capsys):
         ground(photos / "a.jpg", *asked, "--out", tmp_path / "out")
     assert stopped.value.code == 2
     assert "--query" in capsys.readouterr().err
+
+
+def test_expressions_are_understood_and_explained(photos, tmp_path, capsys):
+    out = tmp_path / "out"
+    assert ground(photos / "b.png", "--text", "the leftmost dog", "--out", out, "--explain") == 0
+    printed = capsys.readouterr().out
+    assert "the leftmost dog (the best)" in printed
+    assert "margin" in printed
+    assert ground(photos / "b.png", "--text", "the leftmost dog", "--out", out, "--json") == 0
+    (image,) = json.loads(capsys.readouterr().out)["images"]
+    assert len(image["objects"]) == 1
+    (evidence,) = image["evidence"]
+    assert evidence["text"] == "the leftmost dog"
+    assert evidence["candidates"][0]["chosen"]
+    assert list(evidence["candidates"][0]["scores"]) == ["dog", "leftmost"]
+
+
+def test_how_a_text_is_read_can_be_chosen(photos, tmp_path, capsys):
+    out, photo = tmp_path / "out", photos / "b.png"
+
+    def phrases(*args):
+        assert ground(photo, "--out", out, "--json", *args) == 0
+        query = json.loads(capsys.readouterr().out)["images"][0]["query"]
+        return [phrase["text"] for phrase in query["phrases"]]
+
+    assert phrases("--text", "the dog, red car", "--reader", "phrases") == ["the dog", "red car"]
+    assert phrases("--text", "A dog chases two cats.", "--reader", "caption") == ["dog", "cats"]
+    assert phrases("--text", "a dog, red car", "--reader", "whole") == ["a dog, red car"]
+    asked = phrases("--text", "something to sit on", "--rewriter", "lexical")
+    assert "chair" in asked
+    assert main(["ground", str(photo), "--text", "x", "--out", str(out), "--rewriter", "y"]) == 2
