@@ -31,6 +31,7 @@ from grounding_sdk.formats.output import (
     streamed,
 )
 from grounding_sdk.formats.pictures import picture_size, source_in
+from grounding_sdk.formats.rle import check_memory
 
 FIELD = "detections"
 
@@ -170,6 +171,7 @@ def _object(entry: dict[str, Any], size: Size) -> Object:
     text = packed["$binary"]["base64"] if isinstance(packed, dict) else packed
     crop = _unpacked(text, 8 * height * width) > 0
     x1, y1, x2, y2 = (round(value) for value in box)
+    check_memory(y2 - y1, x2 - x1)
     if crop.shape != (y2 - y1, x2 - x1):  # FiftyOne stretches masks over their boxes
         rows = np.arange(max(y2 - y1, 1)) * crop.shape[0] // max(y2 - y1, 1)
         crop = crop[rows][:, np.arange(max(x2 - x1, 1)) * crop.shape[1] // max(x2 - x1, 1)]

@@ -57,8 +57,8 @@ def write_label_studio(
     """Writes tasks with predictions, and the labelling configuration.
 
     Objects without a mask are rectangles; regions marked as crowds are left out. As a polygon, an
-    object is one region, parts and holes
-    joined by seams. A prediction's score is the mean of its objects'.
+    object is one region, parts and holes joined by seams. A prediction's score is the mean of its
+    objects'.
 
     Args:
         rows: The pictures, taken one by one.

@@ -131,7 +131,7 @@ def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
     if not len(starts):
         return Mask(np.zeros((0, 0), bool))
     left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
-    _check_memory(height, right - left)
+    check_memory(height, right - left)
     changes = np.zeros((right - left) * height + 1, np.int8)  # the columns that the mask crosses
     np.add.at(changes, starts - left * height, 1)
     np.add.at(changes, stops - left * height, -1)
@@ -159,7 +159,7 @@ def from_run_lengths(counts: Sequence[int], shape: Size) -> np.ndarray:
     [[0, 1], [1, 0]]
     """
     runs = np.asarray(counts, np.int64)
-    _check_memory(*shape)
+    check_memory(*shape)
     if min(shape) < 1 or (runs < 0).any() or int(runs.sum()) != shape[0] * shape[1]:
         raise FormatError(
             f"the mask's runs cover {int(runs.sum())} pixels, expected {shape[0]} x {shape[1]}: "
@@ -168,7 +168,12 @@ def from_run_lengths(counts: Sequence[int], shape: Size) -> np.ndarray:
     return np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(shape)
 
 
-def _check_memory(height: int, width: int) -> None:
+def check_memory(height: int, width: int) -> None:
+    """Refuses masks of more pixels than a picture may have.
+
+    Raises:
+        FormatError: If there are too many.
+    """
     if height * width > MAX_PIXELS:
         raise FormatError(
             f"a mask covers {width} x {height} pixels, expected at most {MAX_PIXELS:,} in all: "

@@ -88,7 +88,8 @@ def read_voc(path: str | Path) -> Dataset:
     folder = root / "Annotations" if (root / "Annotations").is_dir() else root
     if not folder.is_dir():
         raise FormatError(f"there is no folder {folder}, expected one with files *.xml")
-    lists = sorted((root / "ImageSets" / "Main").glob("*.txt"))
+    main = sorted((root / "ImageSets" / "Main").glob("*.txt"))
+    lists = [file for file in main if file.stem != "trainval"]  # which holds two splits
 
     def rows() -> Iterator[Annotated]:
         split_by_stem = {

@@ -129,7 +129,8 @@ VOC = """<?xml version="1.0"?>
 
 def test_voc_as_it_was_published(tmp_path):
     text(tmp_path / "Annotations" / "2007_000027.xml", VOC)
-    text(tmp_path / "ImageSets/Main/val.txt", "2007_000027\n")
+    for name, line in {"val": "", "trainval": "", "person_val": "  1"}.items():
+        text(tmp_path / "ImageSets/Main" / f"{name}.txt", f"2007_000027{line}\n")
     picture(tmp_path / "JPEGImages" / "2007_000027.jpg")
     (row,) = read_voc(tmp_path)
     assert (row.file_name, row.size, row.split) == ("2007_000027.jpg", SIZE, "val")
@@ -331,11 +332,11 @@ def test_cvat_shapes_leave_out_weak_and_unknown_objects():
 # FiftyOne
 
 
-def fiftyone_sample(array):
+def fiftyone_sample(array, box=(0.25, 0.1, 0.5, 0.2)):
     buffer = io.BytesIO()
     np.save(buffer, array)
     packed = base64.b64encode(zlib.compress(buffer.getvalue())).decode()
-    detection = {"label": "dog", "bounding_box": [0.25, 0.1, 0.5, 0.2], "mask": packed}
+    detection = {"label": "dog", "bounding_box": box, "mask": packed}
     metadata = {"height": 30, "width": 40}
     sample = {"filepath": "/far/away/a.jpg", "metadata": metadata}
     return {"samples": [sample | {"detections": {"detections": [detection]}}]}
@@ -355,6 +356,12 @@ def test_fiftyone_stretches_masks_over_their_boxes(tmp_path):
 def test_fiftyone_masks_neither_explode_nor_run_code(tmp_path, array, message):
     text(tmp_path / "samples.json", fiftyone_sample(array))
     with pytest.raises(FormatError, match=message):
+        list(read_fiftyone(tmp_path))
+
+
+def test_fiftyone_boxes_of_no_picture_are_refused(tmp_path):
+    text(tmp_path / "samples.json", fiftyone_sample(np.ones((1, 1), bool), (0, 0, 1e5, 1e5)))
+    with pytest.raises(FormatError, match="at most"):
         list(read_fiftyone(tmp_path))
 
 

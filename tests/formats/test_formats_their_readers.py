@@ -208,6 +208,7 @@ def test_a_dataset_of_supervision_needs_the_pictures():
         to_supervision([Annotated("a.jpg", SIZE)])
 
 
+@pytest.mark.filterwarnings("ignore:Skipping COCO polygon")  # its contour of a single pixel
 def test_the_crowds_that_supervision_writes_are_only_ours(tmp_path, rows):
     """Left to itself it marks each mask with holes or parts as a crowd, which scores ignore."""
     to_supervision(rows, LABELS).as_coco(None, str(tmp_path / "annotations.json"))
