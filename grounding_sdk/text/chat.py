@@ -101,7 +101,8 @@ class ChatRewriter:
         except urllib.error.HTTPError as problem:
             raise self._error(_refusal(problem)) from None  # its body could quote the key
         except (OSError, http.client.HTTPException, ValueError) as problem:
-            reason = str(getattr(problem, "reason", problem)) or type(problem).__name__
+            cause = getattr(problem, "reason", problem)
+            reason = str(cause) or type(cause).__name__
             raise self._error(reason.replace(key, "***") if key else reason) from None
         return self._names(body)
 

@@ -56,15 +56,15 @@ def load_rewriter(which: str | Rewriter) -> Rewriter:
     Raises:
         ConfigError: If it is none of these.
     """
-    if not isinstance(which, str):
+    if isinstance(which, Rewriter):
         return which
     if which == LexicalRewriter.name:
         return cached(LexicalRewriter())
-    url, _, model = which.partition("#")
+    url, _, model = which.partition("#") if isinstance(which, str) else ("", "", "")
     if not model:
         raise ConfigError(
-            f"expected a rewriter as 'lexical' or 'URL#MODEL' "
-            f"('http://localhost:8000/v1#qwen3'), got {which!r}"
+            f"expected a rewriter as 'lexical', as 'URL#MODEL' ('http://localhost:8000/v1#qwen3') "
+            f"or as a function from text to phrases that has a name, got {which!r:.100}"
         )
     key_variable = KEY_VARIABLE if KEY_VARIABLE in os.environ else None
     return cached(ChatRewriter(url, model, key_variable=key_variable))

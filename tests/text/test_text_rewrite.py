@@ -408,7 +408,9 @@ def test_rewriters_are_made_from_their_names(monkeypatch):
     assert chat._rewriter.key_variable == "GROUNDING_SDK_REWRITER_KEY"
 
 
-@pytest.mark.parametrize("which", ["lexcal", "", "http://localhost:1/v1", "#model", "ftp://x#m"])
+@pytest.mark.parametrize(
+    "which", ["lexcal", "", "http://x/v1", "#model", "ftp://x#m", 5, None, len]
+)
 def test_unknown_rewriters_are_refused(which):
     with pytest.raises(ConfigError, match="expected"):
         load_rewriter(which)
