@@ -23,8 +23,10 @@ if TYPE_CHECKING:
         PipelineError,
         PromptError,
         QueryError,
+        RewriteError,
         UnknownModelError,
     )
+    from grounding_sdk.evidence import Evidence
     from grounding_sdk.grounder import Grounder
     from grounding_sdk.grounding import Grounding
     from grounding_sdk.image import Image
@@ -37,14 +39,16 @@ if TYPE_CHECKING:
         register_segmenter,
     )
     from grounding_sdk.pipeline import Pipeline
-    from grounding_sdk.query import Phrase, Query
-    from grounding_sdk.stages import Detect, Merge, Parse, Refine, Segment, Stage
+    from grounding_sdk.query import LabelRule, Phrase, Query
+    from grounding_sdk.stages import Detect, Merge, Parse, Refine, Relate, Segment, Stage
+    from grounding_sdk.target import Condition, Target
 
 _HOMES = {
     "errors": (
         "ConfigError CorruptWeightsError GroundingError ImageError MissingExtraError "
-        "MissingWeightsError PipelineError PromptError QueryError UnknownModelError"
+        "MissingWeightsError PipelineError PromptError QueryError RewriteError UnknownModelError"
     ),
+    "evidence": "Evidence",
     "grounder": "Grounder",
     "grounding": "Grounding",
     "image": "Image",
@@ -52,17 +56,20 @@ _HOMES = {
     "models.ports": "Detector MaskPrediction Segmenter",
     "models.registry": "load_detector load_segmenter register_detector register_segmenter",
     "pipeline": "Pipeline",
-    "query": "Phrase Query",
-    "stages": "Detect Merge Parse Refine Segment Stage",
+    "query": "LabelRule Phrase Query",
+    "stages": "Detect Merge Parse Refine Relate Segment Stage",
+    "target": "Condition Target",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 
 __version__ = "0.1.0"
 __all__ = [
+    "Condition",
     "ConfigError",
     "CorruptWeightsError",
     "Detect",
     "Detector",
+    "Evidence",
     "FakeDetector",
     "FakeSegmenter",
     "Grounder",
@@ -70,6 +77,7 @@ __all__ = [
     "GroundingError",
     "Image",
     "ImageError",
+    "LabelRule",
     "MaskPrediction",
     "Merge",
     "MissingExtraError",
@@ -82,9 +90,12 @@ __all__ = [
     "Query",
     "QueryError",
     "Refine",
+    "Relate",
+    "RewriteError",
     "Segment",
     "Segmenter",
     "Stage",
+    "Target",
     "UnknownModelError",
     "load_detector",
     "load_segmenter",
