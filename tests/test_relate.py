@@ -321,7 +321,16 @@ def test_between_is_between():
     assert scores[2] < 0.1
 
 
+def test_more_than_said_can_be_kept():
+    boxes = {phrase: [(box, 0.8) for box in found] for phrase, found in ROW.items()}
+    parts = Parse(), Detect(FakeDetector(boxes))
+    assert len(Pipeline([*parts, Relate(top_k=2)])(GREY, "the leftmost cup")) == 2
+    assert len(Pipeline([*parts, Relate(top_k=2)])(GREY, "cups on the table")) == 2
+
+
 def test_options_are_checked():
+    with pytest.raises(ConfigError, match="top_k"):
+        Relate(top_k=0)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         Relate(meets=2)
     assert Pipeline.from_config(

@@ -51,9 +51,11 @@ class Relate:
 
     Attributes:
         meets: The score from which a condition counts as met where all that fit are asked for.
+        top_k: How many to keep at most, in place of the number that each expression says.
     """
 
     meets: float = MEETS
+    top_k: int | None = None
 
     name: ClassVar[str] = "relate"
     needs: ClassVar[tuple[str, ...]] = ("xyxy", "confidence", "phrase", "phrase_scores")
@@ -62,6 +64,8 @@ class Relate:
     def __post_init__(self) -> None:
         if not 0 <= self.meets <= 1:
             raise ConfigError(f"expected 'meets' between 0 and 1, got {self.meets!r}")
+        if self.top_k is not None and self.top_k < 1:
+            raise ConfigError(f"expected top_k of at least 1, got {self.top_k}")
 
     def __call__(self, items: Sequence[Grounding]) -> list[Grounding]:
         """Returns the items with what is meant, each target's choice best first."""
@@ -74,7 +78,7 @@ class Relate:
         scene = _Scene(item.image, query, found)
         chosen, evidence = [], []
         for index, target in enumerate(query.targets):
-            judged = _judge(target, scene)
+            judged = _judge(replace(target, count=self.top_k or target.count), scene)
             kept = _choose(judged, self.meets)
             chosen.append(_as_target(scene, index, judged, kept))
             evidence.append(_evidence(judged, kept))
