@@ -200,7 +200,7 @@ class Ledger:
         except (OSError, NotImplementedError) as error:
             raise LabelingError(f"cannot write to {self.folder}: {error}") from error
         try:
-            with _explained(self.folder):
+            with explained(self.folder):
                 write_file(owner, json.dumps({"pid": os.getpid(), "host": socket.gethostname()}))
                 self.refresh()
                 self._forget_reader()
@@ -209,7 +209,7 @@ class Ledger:
                 yield self
             finally:
                 self._writer = None
-                with _explained(self.folder):
+                with explained(self.folder):
                     writer.close()
         finally:
             with suppress(OSError):
@@ -226,7 +226,7 @@ class Ledger:
             raise LabelingError("append needs the lock to be held: use `with ledger.locked()`")
         added = [entries] if isinstance(entries, Entry) else list(entries)
         lines = [(entry.head, _line(entry)) for entry in added]
-        with _explained(self.folder):
+        with explained(self.folder):
             shard, offset = self._writer.write(b"".join(line for _, line in lines))
         for head, line in lines:
             self._note(head, shard, offset)
@@ -513,11 +513,12 @@ def _owner(path: Path) -> str:
 
 
 @contextmanager
-def _explained(folder: Path) -> Iterator[None]:
+def explained(folder: Path) -> Iterator[None]:
+    """Turns what the system says of a full disk or a forbidden folder into an error for people."""
     try:
         yield
     except OSError as error:
         raise LabelingError(
-            f"cannot write to the ledger in {folder}: {error.strerror or error}. What it has is "
+            f"cannot write to {folder}: {error.strerror or error}. What it has is "
             f"kept; run the same again when there is room and permission"
         ) from error
