@@ -333,9 +333,14 @@ def test_options_are_checked():
         Relate(top_k=0)
     with pytest.raises(ConfigError, match="between 0 and 1"):
         Relate(meets=2)
-    assert Pipeline.from_config(
-        Pipeline([Parse("referring"), Detect("fake"), Relate(0.4)]).to_config()
-    )
+
+
+def test_how_words_are_read_is_saved_with_a_pipeline():
+    chat = "http://localhost:8000/v1#a-model"
+    pipeline = Pipeline([Parse("referring", chat), Detect("fake"), Relate(0.4, top_k=2)])
+    config = pipeline.to_config()
+    assert config["stages"][0] == {"stage": "parse", "reader": "referring", "rewriter": chat}
+    assert Pipeline.from_config(config).to_config() == config
 
 
 def test_one_that_is_said_to_be_there_is_looked_for_harder():

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
 from threading import Thread
-from typing import Any, ClassVar
+from typing import Any
 
 from grounding_sdk.errors import ConfigError, QueryError, RewriteError
 from grounding_sdk.query import Phrase
@@ -64,8 +64,6 @@ class ChatRewriter:
     max_phrases: int = 10
     temperature: float | None = 0.0
 
-    name: ClassVar[str] = "chat"
-
     def __post_init__(self) -> None:
         # No message quotes these two: a key may have got into them by mistake.
         parts = _split_url(self.url)
@@ -84,6 +82,11 @@ class ChatRewriter:
             raise ConfigError(f"expected a timeout in seconds up to an hour, got {self.timeout!r}")
         if isinstance(self.max_phrases, bool) or not 1 <= self.max_phrases <= 1000:
             raise ConfigError(f"expected max_phrases from 1 to 1000, got {self.max_phrases!r}")
+
+    @property
+    def name(self) -> str:
+        """The server and the model, as `load_rewriter` takes them."""
+        return f"{self.url}#{self.model}"
 
     def __call__(self, text: str) -> tuple[str, ...]:
         """Returns the names that the model gives, the likeliest first.

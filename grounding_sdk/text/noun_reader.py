@@ -14,6 +14,7 @@ from grounding_sdk.text.verbs import VERBS_PAST, VERBS_S
 ANYTHING = "object"  # what a detector is asked for where no noun is given: "the leftmost one"
 NO_HEADS = frozenset("one ones other others thing things object objects item items".split())
 
+_VAGUE = frozenset("something anything somewhere anywhere someone somebody".split())
 _QUOTES = frozenset("\"'“”‘’«»")
 _POINTERS = lexicon.ARTICLES | lexicon.DEMONSTRATIVES | lexicon.POSSESSIVES
 _MANY = frozenset("all every each any both some several many most few".split())
@@ -250,6 +251,9 @@ class NounReader(Cursor):
 
     def _ends(self, noun: Noun, word: str) -> bool:
         """Whether the noun phrase is over before this word."""
+        if noun.words and self.words[noun.words[0]] in _VAGUE:
+            # "something to sit on" is for a rewriter to understand.
+            return bool(self.negation()) or not self.tokens[self.at].is_word
         if not self.tokens[self.at].is_word or word in _CLOSED or self.negation():
             return True
         if not noun.begun:

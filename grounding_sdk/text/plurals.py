@@ -13,12 +13,6 @@ def _words(text: str) -> frozenset[str]:
 
 IRREGULAR_PLURALS: dict[str, str] = {
     "people": "person",
-    "broccolis": "broccoli",
-    "skis": "ski",
-    "taxis": "taxi",
-    "bikinis": "bikini",
-    "kiwis": "kiwi",
-    "zucchinis": "zucchini",
     "men": "man",
     "women": "woman",
     "children": "child",
@@ -84,6 +78,7 @@ IRREGULAR_PLURALS: dict[str, str] = {
     "mustaches": "mustache",
     "moustaches": "moustache",
     "porsches": "porsche",
+    "broccolis": "broccoli",
     "skis": "ski",
     "taxis": "taxi",
     "bikinis": "bikini",

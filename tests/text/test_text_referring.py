@@ -13,6 +13,7 @@ from grounding_sdk.text.referring import read_phrases, read_prompt
 # A query prints what it means: "2 dog [largest]" asks a detector for "dog" and keeps two, by size;
 # "all" keeps all that fit; what stands without a number is a plain phrase.
 EXPRESSIONS = [
+    ("something to sit on, not a chair", "something to sit on . not chair for something to sit on"),
     ("the cup left of the laptop", "1 cup [left of laptop]"),
     ("the two largest dogs", "2 dog [largest]"),
     ("helmet but not cap", "helmet . not cap for helmet"),
