@@ -241,18 +241,21 @@ class Looks(nn.Module):
             nn.Conv2d(channels, 64, 1), nn.ReLU(), nn.Conv2d(64, looks, 1), nn.ReLU()
         )
         self.box = nn.Sequential(nn.Linear(2 * looks + 2, 128), nn.ReLU(), nn.Linear(128, size))
-        last = nn.Linear(128, size)
-        nn.init.zeros_(last.weight)  # at first no phrase says anything of looks
-        nn.init.zeros_(last.bias)
-        self.phrase = nn.Sequential(nn.Linear(TEXT_DIM, 128), nn.ReLU(), last)
+        self.phrase = nn.Sequential(nn.Linear(TEXT_DIM, 128), nn.ReLU(), nn.Linear(128, size))
 
     def forward(self, features: list[Tensor], boxes: Tensor, phrases: Tensor) -> Tensor:
         """Evidence (B, P, K) for boxes (B, P, 4) in pixels and phrases (K, 384)."""
         return self.see(features, boxes) @ self.read(phrases).T
 
     def read(self, phrases: Tensor) -> Tensor:
-        """What phrases (K, 384) say of looks: (K, 64); the length says how much."""
-        return self.phrase(10.0 * phrases)
+        """What phrases (K, 384) say of looks: (K, 64); the length says how much.
+
+        Lengths below one are shortened by far, so that a plain name, which says little, says
+        nothing (the squashing of Sabour et al. 2017).
+        """
+        said = self.phrase(10.0 * phrases)
+        length = said.square().sum(-1, keepdim=True)
+        return said * length / (1 + length)
 
     def see(self, features: list[Tensor], boxes: Tensor) -> Tensor:
         """What boxes (B, P, 4) look like: (B, P, 64)."""

@@ -21,7 +21,7 @@ from grounding_sdk.models.mini.train_detector import phrase_of
 OBJECTS = 24  # of a round
 CHOICES = 4  # phrases for an object: the true attribute, and others of its kind
 JITTER = 0.05  # of a box's sides, as predicted boxes are off
-CALM = 0.05  # weight of saying nothing: evidence for the plain name, and the mean of the choices
+CALM, SILENCE = 0.05, 1.0  # weights: choices have a mean of zero, plain names say nothing
 
 
 def looks_losses(
@@ -60,8 +60,8 @@ def looks_losses(
         seen = looks.see(features, torch.from_numpy(boxes)[:, None].to(device))[:, 0]
         said = looks.read(phrases(asked).to(device)).view(len(owner), -1, seen.shape[1])
         evidence = (said * seen[:, None]).sum(-1)
-        silence = (looks.read(phrases(plain).to(device)) * seen).sum(-1)
-        yield choice_loss(evidence, silence, torch.from_numpy(options >= 0).to(device))
+        spoken = looks.phrase(10.0 * phrases(plain).to(device)).square().sum(-1)
+        yield choice_loss(evidence, spoken, torch.from_numpy(options >= 0).to(device))
 
 
 def choices(attribute: int, random: np.random.Generator) -> np.ndarray:
@@ -75,23 +75,23 @@ def choices(attribute: int, random: np.random.Generator) -> np.ndarray:
     return np.concatenate([[attribute], picked, np.full(CHOICES - 1 - len(picked), -1)]).astype(int)
 
 
-def choice_loss(
-    evidence: Tensor, silence: Tensor, known: Tensor
-) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy of the first choice, and calm: what nothing was said of should weigh nothing.
+def choice_loss(evidence: Tensor, spoken: Tensor, known: Tensor) -> tuple[Tensor, dict[str, float]]:
+    """Cross-entropy of the first choice; evidence in balance; silence where nothing was said.
 
     Args:
         evidence: (N, C), the true choice first.
-        silence: (N,) evidence for the plain names.
+        spoken: (N,) what the plain names say of looks, as squared lengths.
         known: (N, C) bool, false where there is no such choice.
     """
     masked = evidence.masked_fill(~known, float("-inf"))
     first = torch.zeros(len(evidence), dtype=torch.long, device=evidence.device)
     choice = nn.functional.cross_entropy(masked, first)
     mean = (evidence * known).sum(1) / known.sum(1)
-    calm = (mean**2).mean() + (silence**2).mean()
+    calm, silence = (mean**2).mean(), spoken.mean()
     right = (masked.argmax(1) == 0).float().mean()
-    return choice + CALM * calm, {"right": float(right), "calm": float(calm.detach())}
+    loss = choice + CALM * calm + SILENCE * silence
+    parts = {"calm": float(calm.detach()), "spoken": float(silence.detach())}
+    return loss, {"right": float(right), **parts}
 
 
 def jitter(boxes: np.ndarray, random: np.random.Generator) -> np.ndarray:

@@ -15,7 +15,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from grounding_sdk.models.mini.network import Looks, Mini, TextEncoder
+from grounding_sdk.models.mini.network import Mini, TextEncoder
 
 VISION, TEXT, TOKENIZER = "vision.safetensors", "text.safetensors", "tokenizer.json"
 CONFIG = "config.json"
@@ -36,8 +36,9 @@ def load_vision(path: str | Path) -> Mini:
         model = Mini()
     state = {k: v.float() for k, v in load_file(path).items()}
     if not any(k.startswith(LOOKS) for k in state):  # made before there were looks
-        with torch.random.fork_rng(devices=[]):
-            state |= {LOOKS + k: v for k, v in Looks().state_dict().items()}
+        state |= {
+            LOOKS + k: torch.zeros(v.shape) for k, v in model.detector.looks.state_dict().items()
+        }
     return _fill(model, state)
 
 

@@ -309,10 +309,10 @@ def test_a_pattern_is_drawn_in_two_tones_and_keeps_the_outline(pattern: str) -> 
 
 def test_the_right_choice_costs_less_and_a_missing_one_nothing() -> None:
     known = torch.tensor([[True, True, False, False]])
-    silence = torch.zeros(1)
-    good, told = choice_loss(torch.tensor([[2.0, -2, 9, 9]]), silence, known)
-    bad, _ = choice_loss(torch.tensor([[-2.0, 2, 9, 9]]), silence, known)
-    loud, _ = choice_loss(torch.tensor([[2.0, -2, 9, 9]]), silence + 5, known)
+    none = torch.zeros(1)
+    good, told = choice_loss(torch.tensor([[2.0, -2, 9, 9]]), none, known)
+    bad, _ = choice_loss(torch.tensor([[-2.0, 2, 9, 9]]), none, known)
+    loud, _ = choice_loss(torch.tensor([[2.0, -2, 9, 9]]), none + 1, known)
     assert good < 0.05 < loud < bad
     assert told["right"] == 1
 
