@@ -187,13 +187,16 @@ def _kept(
     What a person gave may be as shown, or already as decided. Of objects that are alike, those that
     stay are told first, so that rejecting one of two leaves one however often it is applied.
     """
-    waiting: dict[tuple[Any, ...], list[int]] = {}
+    waiting: dict[Any, list[int]] = {}
+    as_shown = [one.shown for one in decision.objects] == list(map(_known_by, present))
     for place, each in enumerate(present):
-        waiting.setdefault(_known_by(each), []).append(place)
+        waiting.setdefault(place if as_shown else _known_by(each), []).append(place)
     after: dict[int, Object | None] = {}
     order = {"accept": 0, None: 1, "relabel": 2, "reject": 3}
-    for one in sorted(decision.objects, key=lambda one: order[one.outcome]):
-        index = _take(waiting, one.shown)
+    for place, one in sorted(
+        enumerate(decision.objects), key=lambda numbered: order[numbered[1].outcome]
+    ):
+        index = _take(waiting, place if as_shown else one.shown)
         if one.outcome == "reject":
             if index is not None:
                 after[index] = None
@@ -211,7 +214,7 @@ def _kept(
     return tuple(each for each in left if each is not None)
 
 
-def _take(waiting: dict[tuple[Any, ...], list[int]], key: tuple[Any, ...]) -> int | None:
+def _take(waiting: dict[Any, list[int]], key: Any) -> int | None:
     found = waiting.get(key)
     return found.pop(0) if found else None
 
