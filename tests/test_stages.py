@@ -236,3 +236,15 @@ def test_a_detector_that_breaks_its_contract_is_named():
         Detect(BadDetector([]))([item])
     with pytest.raises(ConfigError, match="left out the columns"):
         Detect(BadDetector([sv.Detections.empty()]))([item])
+
+
+def test_long_prompts_are_read_and_queries_that_were_read_stay():
+    prompt = " . ".join(f"thing number {n}" for n in range(300))
+    assert len(Parse().read(Query.of(prompt))) == 300
+    for asked in ("the cup left of the laptop", "a dog, not toy dog", "dog . cat"):
+        read = Parse().read(Query.of(asked))
+        assert Parse().read(read) is read
+    caption = Parse("caption").read(Query.of("A man walks two dogs."))
+    assert Parse().read(caption) is caption
+    page = Query((Phrase("man", span=(2, 5)),), source="A man " + "walks and " * 200)
+    assert Parse().read(page) is page

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from typing import ClassVar, cast
 
 from grounding_sdk.detections import empty_detections
-from grounding_sdk.errors import ConfigError
+from grounding_sdk.errors import ConfigError, QueryError
 from grounding_sdk.grounding import Grounding
 from grounding_sdk.query import Phrase, Query
 from grounding_sdk.text.captions import read_caption
@@ -74,11 +75,7 @@ class Parse:
             QueryError: If nothing is asked for.
             RewriteError: If a rewriter that asks a server got no answer.
         """
-        source = query.source
-        if source is not None and query in (Query.of(source), _whole(source)):
-            query = READERS[self.reader](source)
-        elif source is None and self.reader in ("auto", "referring") and not query.targets:
-            query = read_phrases(query, referring=self.reader == "referring")
+        query = _read(query, self.reader)
         if self.rewriter is None:
             return query
         return rewrite_query(query, cast(Rewriter, self.rewriter))
@@ -88,3 +85,20 @@ class Parse:
         if query == item.query:
             return item
         return replace(item, query=query, detections=empty_detections(query))
+
+
+@lru_cache(maxsize=64)  # a data set asks one query of every picture
+def _read(query: Query, reader: str) -> Query:
+    if query.source is not None:
+        return READERS[reader](query.source) if _is_unread(query, query.source) else query
+    if reader in ("auto", "referring") and not query.targets:
+        return read_phrases(query, referring=reader == "referring")
+    return query
+
+
+def _is_unread(query: Query, source: str) -> bool:
+    """Whether it is what its prompt gives without understanding: cut into pieces, or whole."""
+    try:
+        return query == (Query.of(source) if query.phrases[0].span else _whole(source))
+    except QueryError:  # the source is longer than a prompt can be: a page with captions
+        return False

@@ -8,14 +8,15 @@ from grounding_sdk.target import Condition, Target
 from grounding_sdk.text import lexicon
 from grounding_sdk.text import relations as words_for
 from grounding_sdk.text.cursor import is_action, is_adjective, is_nounish
-from grounding_sdk.text.noun_reader import ANYTHING, NO_HEADS, Noun, NounReader
+from grounding_sdk.text.noun_reader import ANIMATE, ANYTHING, NO_HEADS, Noun, NounReader
 from grounding_sdk.text.verbs import VERBS_ING, VERBS_PAST, VERBS_S
 
 MAX_DEPTH = 6  # anchors of anchors of anchors ...
 
-_ANIMATE = lexicon.PEOPLE | lexicon.ANIMALS
 _COLOR_WORDS = lexicon.COLORS | lexicon.SHADES | {"and"}
 _BEFORE_SIDES = frozenset("on at in to toward towards near by along from".split())
+_NEW_NOUN = lexicon.CONJUNCTIONS | lexicon.DETERMINERS
+_CAMERA = words_for.CAMERA_WORDS - {"front", "foreground"}
 _PUNCTUATION = frozenset(', and but & - ( ) " “ ” ‘ ’'.split())
 
 
@@ -103,7 +104,7 @@ class DescriptionReader(NounReader):
                     if not own:
                         self._add(noun, "with", start, anchor)
             return True
-        if word in lexicon.CONJUNCTIONS | lexicon.DETERMINERS or not noun.words:
+        if word in _NEW_NOUN or not noun.words:
             return False
         if self.tokens[self.at].is_word:
             self.ignored.append(self.tokens[self.at].text)
@@ -153,7 +154,7 @@ class DescriptionReader(NounReader):
         if self.word() in lexicon.PRONOUNS and not is_nounish(ahead):
             return self.skip()  # "with a logo on it" says nothing more of the thing itself
         article = self.word() in lexicon.ARTICLES
-        if self.word(article) in words_for.CAMERA_WORDS - {"front", "foreground"}:
+        if self.word(article) in _CAMERA:
             self.skip(1 + article)
             distance = {"near": "nearest", "far from": "farthest"}.get(kind)
             if distance and self.words[start] in ("near", "close", "far"):
@@ -189,7 +190,7 @@ class DescriptionReader(NounReader):
         Those behind "that"; what people and animals wear and do; and where it stands, if it is the
         same kind of thing as the target: "the dog left of the dog [on the right]".
         """
-        animate = self.head(noun).split()[-1] in _ANIMATE
+        animate = self.head(noun).split()[-1] in ANIMATE
         same = self.head(noun) in ("one", "ones", "other", "others") or not noun.words
         again = same and bool(self._meant)
         twin = again or self.head(noun) == self._meant

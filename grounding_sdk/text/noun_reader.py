@@ -14,6 +14,8 @@ from grounding_sdk.text.verbs import VERBS_PAST, VERBS_S
 ANYTHING = "object"  # what a detector is asked for where no noun is given: "the leftmost one"
 NO_HEADS = frozenset("one ones other others thing things object objects item items".split())
 
+ANIMATE = lexicon.PEOPLE | lexicon.ANIMALS
+
 _VAGUE = frozenset("something anything somewhere anywhere someone somebody".split())
 _QUOTES = frozenset("\"'“”‘’«»")
 _POINTERS = lexicon.ARTICLES | lexicon.DEMONSTRATIVES | lexicon.POSSESSIVES
@@ -30,7 +32,10 @@ _COMPOUNDS = frozenset(
 )
 _COLORS = lexicon.COLORS - set("clear transparent translucent rainbow colored coloured".split())
 _LOOKS = lexicon.COLORS | lexicon.PATTERNS | lexicon.MATERIALS | lexicon.SIZES
-_OF_GOES_ON = lexicon.GROUPS | lexicon.PORTIONS | lexicon.CONTAINERS
+_SHOWN_AS_CONTENT = lexicon.GROUPS | lexicon.PORTIONS  # "a bunch of bananas" shows bananas
+_OF_GOES_ON = _SHOWN_AS_CONTENT | lexicon.CONTAINERS
+_STANDS_ALONE = (lexicon.DETERMINERS | lexicon.PRONOUNS) - NO_HEADS
+_BEFORE_NOUNS = lexicon.DETERMINERS | lexicon.PREPOSITIONS
 _PICTURES = frozenset("photo photograph picture image closeup close-up view shot".split())
 _CLOSED = (
     lexicon.PREPOSITIONS
@@ -259,7 +264,7 @@ class NounReader(Cursor):
         if not noun.begun:
             return False
         ahead = self.word(1)
-        if word in lexicon.DETERMINERS | lexicon.PRONOUNS and word not in NO_HEADS:
+        if word in _STANDS_ALONE:
             return True
         stuff = bool(noun.words) and self.words[noun.words[-1]] in lexicon.MATERIALS
         if stuff and is_action(word) and ahead in lexicon.PREPOSITIONS:
@@ -277,7 +282,8 @@ class NounReader(Cursor):
             over = (
                 not is_nounish(ahead)
                 or ahead == "away"
-                or ahead in words_for.SIDE_NOUNS | words_for.SIDES.keys()
+                or ahead in words_for.SIDE_NOUNS
+                or ahead in words_for.SIDES
             )
             return bool(noun.words) and over and (sure or self.referring)
         if is_action(word):
@@ -285,7 +291,7 @@ class NounReader(Cursor):
         if word in VERBS_PAST and word not in lexicon.PAST_NOUNS:
             return ahead in lexicon.PREPOSITIONS or not ahead
         finite = word in VERBS_S and bool(noun.words)
-        return finite and ahead in lexicon.DETERMINERS | lexicon.PREPOSITIONS
+        return finite and ahead in _BEFORE_NOUNS
 
     def _complete(self, noun: Noun) -> bool:
         """Whether what was read can stand alone, ending with more than an adjective."""
@@ -309,14 +315,14 @@ class NounReader(Cursor):
         if "of" in names:
             cut = names.index("of")
             noun.unit = noun.words[cut - 1]
-            shown = names[cut - 1] in lexicon.GROUPS | lexicon.PORTIONS
+            shown = names[cut - 1] in _SHOWN_AS_CONTENT
             head = noun.words[cut + 1 :] if shown else noun.words[:cut]
             noun.head = [i for i in head if self.words[i] not in lexicon.ARTICLES]
         while len(noun.head) > 1 and is_adjective(self.words[noun.head[0]]):
             noun.head.pop(0)
         if noun.words and (noun.number or 0) > 1 and not (noun.determined or noun.every):
             last = self.words[noun.head[-1]]
-            if not is_plural(last) and last not in lexicon.ANIMALS | lexicon.PEOPLE:
+            if not is_plural(last) and last not in ANIMATE:
                 noun.words.insert(0, noun.number_at)  # "4 wheel drive" counts nothing
                 noun.number = None
         for word in (self.words[i] for i in noun.words if i not in noun.head):
