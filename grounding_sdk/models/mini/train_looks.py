@@ -21,7 +21,7 @@ from grounding_sdk.models.mini.train_detector import phrase_of
 OBJECTS = 24  # of a round
 CHOICES = 4  # phrases for an object: the true attribute, and others of its kind
 JITTER = 0.05  # of a box's sides, as predicted boxes are off
-CALM, SILENCE = 0.05, 1.0  # weights: choices have a mean of zero, plain names say nothing
+SILENCE = 1.0  # weight of plain names saying nothing
 
 
 def looks_losses(
@@ -76,22 +76,23 @@ def choices(attribute: int, random: np.random.Generator) -> np.ndarray:
 
 
 def choice_loss(evidence: Tensor, spoken: Tensor, known: Tensor) -> tuple[Tensor, dict[str, float]]:
-    """Cross-entropy of the first choice; evidence in balance; silence where nothing was said.
+    """Evidence above zero for the true choice and below for the others; silence of plain names.
 
     Args:
         evidence: (N, C), the true choice first.
         spoken: (N,) what the plain names say of looks, as squared lengths.
         known: (N, C) bool, false where there is no such choice.
     """
-    masked = evidence.masked_fill(~known, float("-inf"))
-    first = torch.zeros(len(evidence), dtype=torch.long, device=evidence.device)
-    choice = nn.functional.cross_entropy(masked, first)
-    mean = (evidence * known).sum(1) / known.sum(1)
-    calm, silence = (mean**2).mean(), spoken.mean()
-    right = (masked.argmax(1) == 0).float().mean()
-    loss = choice + CALM * calm + SILENCE * silence
-    parts = {"calm": float(calm.detach()), "spoken": float(silence.detach())}
-    return loss, {"right": float(right), **parts}
+    truth = torch.zeros_like(evidence)
+    truth[:, 0] = 1
+    # The true choice weighs as much as the others together.
+    weights = torch.where(truth > 0, 0.5, 0.5 * known / (known.sum(1, keepdim=True) - 1))
+    choice = nn.functional.binary_cross_entropy_with_logits(
+        evidence, truth, weights, reduction="none"
+    )
+    right = (evidence.masked_fill(~known, float("-inf")).argmax(1) == 0).float().mean()
+    loss = choice.sum(1).mean() + SILENCE * spoken.mean()
+    return loss, {"right": float(right), "spoken": float(spoken.detach().mean())}
 
 
 def jitter(boxes: np.ndarray, random: np.random.Generator) -> np.ndarray:
