@@ -7,9 +7,10 @@ from grounding_sdk.stages.parse import Parse
 from grounding_sdk.stages.refine import Refine
 from grounding_sdk.stages.relate import Relate
 from grounding_sdk.stages.segment import Segment
+from grounding_sdk.stages.tile import Tile
 
 STAGES: dict[str, type] = {
-    stage.name: stage for stage in (Parse, Detect, Merge, Relate, Segment, Refine)
+    stage.name: stage for stage in (Parse, Detect, Tile, Merge, Relate, Segment, Refine)
 }
 
 __all__ = [
@@ -22,4 +23,5 @@ __all__ = [
     "Relate",
     "Segment",
     "Stage",
+    "Tile",
 ]

@@ -7,8 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import ClassVar, cast
 
+import supervision as sv
+
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.grounding import Grounding
+from grounding_sdk.image import Image
 from grounding_sdk.models.ports import Detector
 from grounding_sdk.models.registry import load_detector
 from grounding_sdk.query import Query, check_threshold
@@ -59,11 +62,19 @@ class Detect:
         default = self.model.default_threshold
         queries = [self._with_thresholds(item.query) for item in items]
         asked = [plain_query(query, default) for query in queries]
-        found = self.model.detect([item.image for item in items], asked)
-        if len(found) != len(items):
+        found = self._detect([item.image for item in items], asked)
+        return [
+            replace(item, detections=compete(query, detections, default))
+            for item, query, detections in zip(items, queries, found, strict=True)
+        ]
+
+    def _detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
+        """Runs the detector and checks what it gives."""
+        found = self.model.detect(images, queries) if images else []
+        if len(found) != len(images):
             raise ConfigError(
                 f"detector '{self.model.name}' returned {len(found)} results for "
-                f"{len(items)} images, expected one for each"
+                f"{len(images)} images, expected one for each"
             )
         for detections in found:
             missing = [column for column in COLUMNS if column not in detections.data]
@@ -72,10 +83,7 @@ class Detect:
                     f"detector '{self.model.name}' left out the columns {missing}: build its "
                     f"result with grounding_sdk.detections.detections_from_scores"
                 )
-        return [
-            replace(item, detections=compete(query, detections, default))
-            for item, query, detections in zip(items, queries, found, strict=True)
-        ]
+        return found
 
     def _with_thresholds(self, query: Query) -> Query:
         sure = _presupposed(query)
