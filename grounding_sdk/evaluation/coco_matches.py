@@ -52,14 +52,22 @@ def resampled(figure: Callable[[np.ndarray], float], n: int, rounds: int) -> Fig
     >>> resampled(lambda pictures: 0.5, 3, 10)
     Figure(value=0.5, n=3, interval=(0.5, 0.5))
     """
-    value = float(figure(np.arange(n)))
+    return resampled_together(lambda chosen: [figure(chosen)], n, rounds)[0]
+
+
+def resampled_together(
+    figures: Callable[[np.ndarray], Sequence[float]], n: int, rounds: int
+) -> list[Figure]:
+    """As `resampled`, for figures that are computed at once."""
+    values = [float(value) for value in figures(np.arange(n))]
     random = np.random.default_rng(0)
-    drawn = [figure(random.integers(n, size=n)) for _ in range(rounds if n else 0)]
-    known = [x for x in drawn if not np.isnan(x)]
-    if not known:
-        return Figure(value, n)
-    low, high = np.quantile(known, [0.025, 0.975])
-    return Figure(value, n, (float(low), float(high)))
+    drawn = [figures(random.integers(n, size=n)) for _ in range(rounds if n else 0)]
+    results = []
+    for i, value in enumerate(values):
+        known = [row[i] for row in drawn if not np.isnan(row[i])]
+        low, high = np.quantile(known, [0.025, 0.975]) if known else (0.0, 0.0)
+        results.append(Figure(value, n, (float(low), float(high)) if known else None))
+    return results
 
 
 class Matches:
@@ -105,8 +113,8 @@ class Matches:
         recall = self.evaluation.eval["recall"][:, :, 0, -1]
         return float(recall[recall > -1].mean()) if (recall > -1).any() else float("nan")
 
-    def ap_of(self, chosen: np.ndarray, *, iou: float | None = None) -> float:
-        """Average precision on chosen pictures (indices, with repeats)."""
+    def ap_of(self, chosen: np.ndarray) -> tuple[float, float]:
+        """Average precision over all IoUs, and at 0.5, on chosen pictures (indices, repeats)."""
         sizes = len(self.evaluation.params.areaRng)
         part = copy(self.evaluation)
         part.evalImgs = [
@@ -122,7 +130,8 @@ class Matches:
         part._paramsEval = part.params
         with contextlib.redirect_stdout(io.StringIO()):
             part.accumulate()
-        return _mean_precision(part.eval["precision"][..., 0, -1], iou)
+        precision = part.eval["precision"][..., 0, -1]
+        return _mean_precision(precision, None), _mean_precision(precision, 0.5)
 
     def hits(self) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
         """What was found in each picture, at an IoU of 0.5.

@@ -23,6 +23,7 @@ from grounding_sdk.evaluation.coco_matches import (
     Figure,
     Matches,
     resampled,
+    resampled_together,
 )
 from grounding_sdk.evaluation.coco_truth import Result, find_pictures, read_results, read_truth
 from grounding_sdk.evaluation.mask_overlap import boundary_f, deepest_point, mask_iou
@@ -164,21 +165,17 @@ def measure(
     boxes = Matches(truth, found.results)
     blind = Matches(truth, found.results, agnostic=True)
     n = boxes.pictures
-    figures = {
-        "box_ap": resampled(boxes.ap_of, n, rounds),
-        "box_ap50": resampled(lambda chosen: boxes.ap_of(chosen, iou=0.5), n, rounds),
-        "box_ar100": Figure(boxes.ar(), n),
-        "agnostic_ap": Figure(blind.ap(), n),
-        "agnostic_ap50": resampled(lambda chosen: blind.ap_of(chosen, iou=0.5), n, rounds),
-    }
+    figures: dict[str, Figure] = {}
+    figures["box_ap"], figures["box_ap50"] = resampled_together(boxes.ap_of, n, rounds)
+    figures["box_ar100"] = Figure(boxes.ar(), n)
+    figures["agnostic_ap"], figures["agnostic_ap50"] = resampled_together(blind.ap_of, n, rounds)
     scores, right, there = boxes.hits()
     first = np.array([r[0] if len(r) else False for r in right], float)
     figures["top1"] = resampled(lambda chosen: first[chosen].mean(), n, rounds)
     figures |= _at_threshold(scores, right, there, threshold, rounds)
     if found.results and all("segmentation" in r for r in found.results):
         masks = Matches(truth, found.results, "segm")
-        figures["mask_ap"] = resampled(masks.ap_of, n, rounds)
-        figures["mask_ap50"] = resampled(lambda chosen: masks.ap_of(chosen, iou=0.5), n, rounds)
+        figures["mask_ap"], figures["mask_ap50"] = resampled_together(masks.ap_of, n, rounds)
     if found.mask_scores:
         iou, outline = _mask_figures(found.mask_scores, n, rounds)
         figures |= {"mask_miou": iou, "boundary_f": outline}
