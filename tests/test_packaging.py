@@ -35,6 +35,8 @@ def test_the_wheel_carries_every_module_and_the_embedded_weights(wheel):
     for name, known in manifest["models"]["mini"]["files"].items():
         assert wheel.getinfo(f"grounding_sdk/weights/{name}").file_size == known["bytes"]
     assert "grounding_sdk/weights/mini/MODEL_CARD.md" in names
+    for name in ("page.html", "page.css", "page.js"):
+        assert f"grounding_sdk/labeling/report_page/{name}" in names
     assert "grounding_sdk/py.typed" in names
 
 

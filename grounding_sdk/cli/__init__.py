@@ -12,7 +12,17 @@ import sys
 from collections.abc import Sequence
 
 from grounding_sdk import __version__
-from grounding_sdk.cli import evaluate, export, ground, label, models, train_mini, tune, weights
+from grounding_sdk.cli import (
+    evaluate,
+    export,
+    ground,
+    label,
+    models,
+    review,
+    train_mini,
+    tune,
+    weights,
+)
 from grounding_sdk.errors import GroundingError
 
 REFUSED = 2
@@ -50,6 +60,6 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="grounding-sdk", description="Words in, pixels out.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (ground, label, export, evaluate, tune, models, train_mini, weights):
+    for command in (ground, label, review, export, evaluate, tune, models, train_mini, weights):
         command.add_parser(commands)
     return parser

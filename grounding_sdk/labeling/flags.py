@@ -334,7 +334,7 @@ def _rivals(row: Annotated, limits: Limits) -> Iterator[Flag]:
             continue
         margin = abs(one.score - two.score)
         if margin < limits.margin:
-            words = f"{both}, and their scores are {margin:.2f} apart"
+            words = f"the scores of {one.label!r} and {two.label!r} are {margin:.2f} apart"
             yield Flag("margin", margin, 1 - margin / limits.margin / 2, words, (a, b))
 
 
