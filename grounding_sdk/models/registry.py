@@ -173,7 +173,11 @@ def _load(kind: str, model: Any, device: str | None, offline: bool | None) -> An
     else:
         adapter = _adapter_of(kind, path)
         store.check(path)
-    return _import(name, adapter).load(path, name=name, device=_device(device))
+    where = _device(device)
+    loaded = _import(name, adapter).load(path, name=name, device=where)
+    if kind == SEGMENTER:  # under which its embeddings are kept; see models.cache
+        loaded.weights_id = f"{store.fingerprint(path)} {where}"
+    return loaded
 
 
 def _factory(kind: str, name: str) -> Factory | None:

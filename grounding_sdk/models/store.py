@@ -219,6 +219,18 @@ def weight_files(path: Path) -> list[Path]:
     return sorted(file for file in path.iterdir() if file.suffix in _WEIGHT_SUFFIXES)
 
 
+def fingerprint(path: Path) -> str:
+    """Tells a model's files from others and from what they were: by place, size and time.
+
+    Args:
+        path: A folder, or a checkpoint's file. Nothing is read.
+    """
+    path = path.resolve()
+    files = [path] if path.is_file() else sorted(f for f in path.iterdir() if f.is_file())
+    known = [(str(file), file.stat().st_size, file.stat().st_mtime_ns) for file in files]
+    return hashlib.sha256(json.dumps(known).encode()).hexdigest()
+
+
 def missing_files(folder: Path) -> list[str]:
     """Names the files that a folder lacks to be a model in the layout of transformers."""
     missing = [] if (folder / "config.json").is_file() else ["config.json"]
