@@ -351,5 +351,5 @@ def test_one_that_is_said_to_be_there_is_looked_for_harder():
     assert len(pipeline(GREY, "cups left of the laptop")) == 0
     assert len(pipeline(GREY, "cup")) == 0
     assert len(pipeline(GREY, [Phrase("the cup", threshold=0.3)])) == 0
-    strict = Pipeline([Parse(), Detect(FakeDetector(boxes), threshold=0.5), Relate()])
+    strict = Pipeline([Parse(), Detect(FakeDetector(boxes), threshold=0.3), Relate()])
     assert len(strict(GREY, "the cup")) == 0

@@ -18,7 +18,7 @@ from grounding_sdk.query import Query, check_threshold
 from grounding_sdk.stages.exclude import compete, plain_query
 
 # "the cup" says that there is one, so that weaker candidates are worth a look.
-PRESUPPOSED = 0.5  # share of the threshold
+PRESUPPOSED = 0.5  # share of the detector's threshold
 
 COLUMNS = ("class_name", "phrase", "phrase_id", "mask_score", "phrase_scores")
 
@@ -31,9 +31,9 @@ class Detect:
 
     Attributes:
         detector: A `Detector`, or the name, hub id or directory of one.
-        threshold: For phrases without one of their own; None takes the detector's default. Half of
-            it holds for the candidates and anchors of expressions that say how many there are
-            ("the cup left of the laptop").
+        threshold: For phrases without one of their own; None takes the detector's default, and half
+            of it for the candidates and anchors of expressions that say how many there are ("the
+            cup left of the laptop").
     """
 
     detector: Detector | str | Path
@@ -86,11 +86,11 @@ class Detect:
         return found
 
     def _with_thresholds(self, query: Query) -> Query:
-        sure = _presupposed(query)
+        sure = _presupposed(query) if self.threshold is None else set()
         if sure:
-            usual = self.model.default_threshold if self.threshold is None else self.threshold
+            half = PRESUPPOSED * self.model.default_threshold
             phrases = (
-                replace(p, threshold=PRESUPPOSED * usual)
+                replace(p, threshold=half)
                 if p.role == "part" and p.text in sure and p.threshold is None
                 else p
                 for p in query
