@@ -92,7 +92,7 @@ class DescriptionReader(NounReader):
             self.skip(length)
             self._related(noun, kind, start)
             return True
-        if self._object_clause(noun):
+        if self._object_clause(noun) or self._whose():
             return True
         if word in words_for.FILLERS or word in lexicon.ADVERBS or word in lexicon.DEGREES:
             return self.skip()
@@ -175,9 +175,9 @@ class DescriptionReader(NounReader):
         self._depth += 1
         while (noun := self.noun()) is not None:
             found.append(self._anchor(noun))
-            more = (
-                both or self.word(1) in ("a", "an") or (_is_worn(found[-1]) and self._worn_next())
-            )
+            clothes = any(self.word(ahead) in words_for.CLOTHES for ahead in (1, 2))
+            worn = clothes or (_is_worn(found[-1]) and self._worn_next())
+            more = both or self.word(1) in ("a", "an") or worn
             if self.word() not in ("and", "&") or not more:
                 break
             self.skip()
@@ -268,6 +268,18 @@ class DescriptionReader(NounReader):
         self.skip()
         stands = self.take(("on", "in", "at"))  # "the bench the man sits on"
         self._add(noun, "with" if stands else "held by", start, anchor)
+        return True
+
+    def _whose(self) -> bool:
+        """Passes over "whose back is turned", which boxes do not show. Whether it was there."""
+        start = self.at
+        if not self.take(("whose",)):
+            return False
+        self.noun()
+        while self.take(lexicon.AUXILIARIES):
+            pass
+        self.skip(self.at < len(self.words))
+        self.ignored.append(self.text(start, self.at))
         return True
 
     # Places, ranks and comparisons.
@@ -420,8 +432,9 @@ class DescriptionReader(NounReader):
         start, thing = self.at, self.phrase(noun)
         while (other := self.noun()) is not None:
             words = [self.words[i] for i in other.words]
-            looks = all(word in _COLOR_WORDS for word in words)
-            if words and looks:  # "that is not red"
+            colored = any(word in lexicon.COLORS for word in words)
+            looks = colored and all(word in _COLOR_WORDS for word in words)
+            if looks:  # "that is not red"
                 other.conditions = [
                     Condition("color", value=w) for w in words if w in lexicon.COLORS
                 ]
