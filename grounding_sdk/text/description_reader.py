@@ -81,7 +81,7 @@ class DescriptionReader(NounReader):
             and (self.word(1) != "of")
         ):
             return self.skip()
-        if self._owned_side(noun) or self._place(noun):
+        if self._whose() or self._owned_side(noun) or self._place(noun):
             return True
         if self._ordinal(noun) or self._comparison(noun):
             return True
@@ -92,7 +92,7 @@ class DescriptionReader(NounReader):
             self.skip(length)
             self._related(noun, kind, start)
             return True
-        if self._object_clause(noun) or self._whose():
+        if self._object_clause(noun):
             return True
         if word in words_for.FILLERS or word in lexicon.ADVERBS or word in lexicon.DEGREES:
             return self.skip()

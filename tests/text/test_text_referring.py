@@ -335,7 +335,7 @@ EXPRESSIONS = [
 REFERRING = [
     ("the woman on the phone", "1 woman [on phone]"),
     ("the boy in the striped shirt", "1 boy [wearing striped shirt]"),
-    ("the man whose back is turned", "1 man [back]"),
+    ("the man whose back is turned", "1 man"),
     ("the plate with the sandwich", "1 plate [with sandwich]"),
     ("the horse being ridden", "1 horse"),
     ("the person closest to the net", "1 person [nearest net]"),
