@@ -25,6 +25,8 @@ from grounding_sdk.labeling import tables, video
 from grounding_sdk.labeling.errors import LabelingError
 from grounding_sdk.sources import SUFFIXES
 
+_ODD = re.compile(r"[\x00-\x1f\x7f\ud800-\udfff\\]|(?<=^[A-Za-z]):")
+
 
 @dataclass(frozen=True)
 class Item:
@@ -131,12 +133,7 @@ def item_name(path: str) -> str:
     >>> item_name("./a b/ü.jpg"), item_name("a\nb\\c.jpg")
     ('a b/ü.jpg', 'a%0Ab%5Cc.jpg')
     """
-    escaped = re.sub(
-        r"[\x00-\x1f\x7f\ud800-\udfff\\]|(?<=^[A-Za-z]):",
-        lambda odd: f"%{ord(odd.group()) & 0xFF:02X}",
-        path,
-    )
-    return clean_name(escaped)
+    return clean_name(_escaped(path))
 
 
 def load_source(source: str) -> Image:
@@ -149,6 +146,10 @@ def load_source(source: str) -> Image:
     if not os.path.exists(source) and number.isdigit() and _is_video(path):
         return Image(video.frame(path, int(number)), source)
     return Image.load(source)
+
+
+def _escaped(path: str) -> str:
+    return _ODD.sub(lambda odd: f"%{ord(odd.group()) & 0xFF:02X}", path)
 
 
 def _counted(begin: Callable[[], Iterator[Item]]) -> Items:
@@ -179,17 +180,21 @@ def _walk(folder: str, place: str, above: tuple[tuple[int, int], ...]) -> Iterat
             shown = (entry for entry in entries if not entry.name.startswith("."))
             names = sorted(entry.name + "/" * entry.is_dir() for entry in shown)
     except OSError as error:
-        yield Item(item_name(place or "."), folder, error=f"cannot list it: {error.strerror}")
+        yield Item(
+            _escaped(place.rstrip("/") or os.path.basename(folder)),
+            folder,
+            error=f"cannot list it: {error.strerror}",
+        )
         return
     for name in names:
-        path, is_picture = os.path.join(folder, name), _is_picture(name.rstrip("/"))
-        empty = True
-        if name.endswith("/"):
+        empty, plain = True, name.rstrip("/")
+        path = f"{folder}/{plain}"
+        if plain != name:
             for item in _walk(path, place + name, (*above, here)):
                 empty = False
                 yield item
-        if is_picture and empty:
-            yield Item(item_name(place + name.rstrip("/")), path.rstrip("/"), path.rstrip("/"))
+        if empty and _is_picture(plain):
+            yield Item(_escaped(place + plain), path, path)
 
 
 def _is_picture(name: str) -> bool:

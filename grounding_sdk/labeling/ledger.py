@@ -480,7 +480,7 @@ def _head(line: bytes) -> Head | None:
     if not (line.startswith(_START) and line.endswith(b"}\n")) or b"\0" in line:
         return None
     try:
-        data = json.loads(before + b"}" if row else before)
+        data = json.loads((before + b"}" if row else before).decode())
         return Head(**data | {"objects": tuple(data["objects"].items())})
     except (ValueError, KeyError, TypeError, AttributeError):
         return None

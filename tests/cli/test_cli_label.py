@@ -152,6 +152,18 @@ def test_bad_files_are_named_with_their_reasons_and_the_good_ones_labelled(
     assert export_job(job, "coco", tmp_path / "coco") == len(GOOD) + 5
 
 
+def test_a_second_process_is_told_who_is_at_work(photos, tmp_path, capsys):
+    args = (photos, "--text", "cup", "--out", tmp_path / "job", "--quiet")
+    assert label(*args, "--limit", 1) == 0
+    with Ledger.open(tmp_path / "job").locked():
+        assert label(*args) == 2
+        assert f"process {os.getpid()} on " in capsys.readouterr().err
+        assert (
+            main(["export", str(tmp_path / "job"), "--format", "voc", "--out", str(tmp_path)]) == 0
+        )
+    assert label(*args) == 0
+
+
 def test_every_nth_frame_of_a_video(tmp_path, capsys):
     path = tmp_path / "clip.avi"
     writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 5, (32, 16))

@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import tracemalloc
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -14,6 +15,7 @@ from grounding_sdk.formats import Annotated, Object, write_coco
 from grounding_sdk.labeling import (
     HUMAN,
     Entry,
+    Item,
     JobBusyError,
     LabelingError,
     LabelJob,
@@ -229,6 +231,51 @@ def test_two_processes_on_one_job(photos):
     ):
         make(photos).run()
     assert make(photos).run().left == 0
+
+
+def test_a_full_disk_ends_the_run_and_loses_nothing(photos, monkeypatch):
+    real, calls = os.write, []
+
+    def fills_up(file, data):
+        calls.append(file)
+        if len(calls) == 2:
+            raise OSError(28, "No space left on device")
+        return real(file, data)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(os, "write", fills_up)
+        with pytest.raises(LabelingError, match="No space left on device"):
+            make(photos, batch_size=2).run()
+    detector = Counting()
+    assert make(photos, detector).run().kept == 2
+    assert detector.seen == 5
+
+
+def test_memory_does_not_grow_with_the_images(tmp_path):
+    def items():
+        for index in range(500):
+            pixels = np.full((60, 80, 3), index % 256, np.uint8)
+            pixels[0, 0, 0] = index // 256
+            yield Item(f"{index:04d}", f"{index:04d}", content=lambda pixels=pixels: pixels)
+
+    table = {"cup": [((3, 3, 40, 50), 0.5)]}
+    job = LabelJob(
+        items(), "cup", tmp_path / "job", detector=FakeDetector(table), segmenter=FakeSegmenter()
+    )
+    used = {}
+
+    def measure(progress):
+        if not tracemalloc.is_tracing() and progress.done >= 100:
+            tracemalloc.start()
+        elif progress.done in (200, 500):
+            used[progress.done] = tracemalloc.get_traced_memory()[0]
+
+    try:
+        assert job.run(measure).done == 500
+    finally:
+        tracemalloc.stop()
+    # Rows alone would be 300 x 1.5 kB, pictures 300 x 14 kB.
+    assert used[500] - used[200] < 200_000
 
 
 def test_export_filters_and_splits(photos, tmp_path):
