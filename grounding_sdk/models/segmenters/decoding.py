@@ -11,12 +11,15 @@ import torch
 
 from grounding_sdk.detections import Size
 from grounding_sdk.models.ports import MaskPrediction
+from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
 from grounding_sdk.models.segmenters.prompts import Prompts, chunks
 from grounding_sdk.models.segmenters.upscale import Axis, resize_axis, upscale_masks
 
-# A prompt costs the decoder about 30 MB, and on a CPU more of them at once are no faster.
-PROMPTS_AT_ONCE_ON_CPU = 4
-PROMPTS_AT_ONCE = 32
+# A prompt with an image of its own costs the decoder about 30 MB, and on a CPU more of them at a
+# time are no faster.
+IMAGES_AT_ONCE_ON_CPU = 4
+IMAGES_AT_ONCE = 32
+PROMPTS_AT_ONCE = 64  # that share the image and cost little but their logits
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,8 +45,8 @@ class Embedding:
         return xy * (self.input_size[1] / width, self.input_size[0] / height)
 
 
-# Takes prompts and whether each gets several masks; gives (n, M, h, w) logits and (n, M) scores.
-Predict = Callable[[Prompts, bool], tuple[torch.Tensor, torch.Tensor]]
+# Gives (n, M, h, w) logits and (n, M) scores, M being 1 where not all masks are wanted.
+Predict = Callable[[Prompts, Wanted], tuple[torch.Tensor, torch.Tensor]]
 
 
 def decode_prompts(
@@ -54,6 +57,7 @@ def decode_prompts(
     multimask: bool,
     masks_per_prompt: int,
     mask_size: Size,
+    at_once: int,
 ) -> MaskPrediction:
     """Decodes any number of prompts, a few at a time.
 
@@ -68,19 +72,15 @@ def decode_prompts(
         multimask: Whether to give all of the masks that the model proposes for a prompt.
         masks_per_prompt: How many these are.
         mask_size: (h, w) of the model's logits.
+        at_once: Prompts to hand to `predict` at a time.
     """
     shape = len(prompts), masks_per_prompt if multimask else 1
     logits = np.empty((*shape, *mask_size), np.float32)
     scores = np.empty(shape, np.float32)
-    on_cpu = embedding.features[0].device.type == "cpu"
-    at_once = PROMPTS_AT_ONCE_ON_CPU if on_cpu else PROMPTS_AT_ONCE
     for members, chunk in chunks(prompts, at_once):
-        several = multimask or chunk.ambiguous
-        chunk_logits, chunk_scores = (value.cpu().numpy() for value in predict(chunk, several))
-        if several and not multimask:
-            best = np.arange(len(members)), chunk_scores.argmax(axis=1)
-            chunk_logits, chunk_scores = chunk_logits[best][:, None], chunk_scores[best][:, None]
-        logits[members], scores[members] = chunk_logits, chunk_scores
+        wanted = Wanted.BEST if chunk.ambiguous else Wanted.SINGLE
+        predicted = predict(chunk, Wanted.ALL if multimask else wanted)
+        logits[members], scores[members] = (value.cpu().numpy() for value in predicted)
 
     rows, columns = (
         _axis(embedding.padded_size, *sides)
@@ -88,6 +88,30 @@ def decode_prompts(
     )
     masks = upscale_masks(logits.reshape(-1, *mask_size), rows, columns)
     return MaskPrediction(masks, scores, logits)
+
+
+def images_at_once(device: torch.device) -> int:
+    """How many copies of an image the decoder should work on at a time."""
+    return IMAGES_AT_ONCE_ON_CPU if device.type == "cpu" else IMAGES_AT_ONCE
+
+
+def decode_folded(
+    decoder: FoldedDecoder,
+    embedding: Embedding,
+    sparse: torch.Tensor,
+    dense: torch.Tensor | None,
+    wanted: Wanted,
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Decodes embedded prompts; see `FoldedDecoder.decode`."""
+    at_once = 1 if sparse.device.type == "cpu" else IMAGES_AT_ONCE
+    return decoder.decode(decoder.share(embedding.features), sparse, dense, wanted, at_once)
+
+
+def best_mask(logits: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Of (n, M, h, w) logits and (n, M) scores those that score best, M becoming 1."""
+    best = scores.argmax(dim=1)
+    rows = torch.arange(len(best), device=best.device)
+    return logits[rows, best][:, None], scores[rows, best][:, None]
 
 
 def _axis(padded: int | None, n_logits: int, kept: int, n_pixels: int) -> Axis:

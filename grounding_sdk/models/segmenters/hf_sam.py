@@ -30,7 +30,17 @@ from transformers import (
 from grounding_sdk.image import Image
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.pretrained import load_model, model_type, reading
-from grounding_sdk.models.segmenters.decoding import Embedding, decode_prompts, without_sliver
+from grounding_sdk.models.segmenters.decoder_parts import transformers_parts
+from grounding_sdk.models.segmenters.decoding import (
+    PROMPTS_AT_ONCE,
+    Embedding,
+    best_mask,
+    decode_folded,
+    decode_prompts,
+    images_at_once,
+    without_sliver,
+)
+from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 
 
@@ -69,6 +79,8 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
     }
 )
 
+PROMPT_NAMES = ("input_points", "input_labels", "input_boxes", "input_masks")
+
 
 class HfSamSegmenter:
     """A `Segmenter`: equal to the family's processor, model and `post_process_masks`.
@@ -96,6 +108,9 @@ class HfSamSegmenter:
         encoder = model.config.prompt_encoder_config
         self._input_side = int(encoder.image_size)
         self._mask_size = (4 * encoder.image_size // encoder.patch_size,) * 2
+        # The decoder of SAM-HQ upscales other features than the ones that prompts were read into.
+        own = isinstance(model, SamHQModel)
+        self._decoder = None if own else FoldedDecoder(transformers_parts(model))
 
     @classmethod
     def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
@@ -158,13 +173,15 @@ class HfSamSegmenter:
     ) -> MaskPrediction:
         """Decodes prompts; see `Segmenter.decode`."""
         prompts = check_prompts(boxes, points, point_labels, masks, self._mask_size)
+        folded = self._decoder is not None and prompts.masks is None
         return decode_prompts(
             prompts,
             embedding,
-            lambda chunk, several: self._predict(chunk, several, embedding),
+            lambda chunk, wanted: self._predict(chunk, wanted, embedding),
             multimask=multimask,
             masks_per_prompt=self._model.config.mask_decoder_config.num_multimask_outputs,
             mask_size=self._mask_size,
+            at_once=PROMPTS_AT_ONCE if folded else images_at_once(self._model.device),
         )
 
     def _pixels(self, image: Image) -> torch.Tensor:
@@ -180,20 +197,52 @@ class HfSamSegmenter:
         return list(encoded)
 
     def _predict(
-        self, prompts: Prompts, several: bool, embedding: Embedding
+        self, prompts: Prompts, wanted: Wanted, embedding: Embedding
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Runs the decoder on one image's prompts, which share the image's features.
+        if self._decoder is None:
+            return self._predict_whole(prompts, wanted, embedding)
+        given = self._inputs(prompts, embedding, 1, len(prompts))
+        if prompts.boxes is None and prompts.points is None and not self._padded:
+            # What the forward of all but SAM does: a point that is none.
+            given["input_points"] = torch.zeros(1, len(prompts), 1, 2, device=self._model.device)
+            given["input_labels"] = -torch.ones_like(given["input_points"][..., 0]).long()
+        encoder = self._model.prompt_encoder
+        sparse, dense = encoder(**dict.fromkeys(PROMPT_NAMES) | given)
+        if sparse is None:
+            sparse = torch.empty(1, len(prompts), 0, dense.shape[1], device=self._model.device)
+        dense = None if prompts.masks is None else dense
+        return decode_folded(self._decoder, embedding, sparse[0], dense, wanted)
+
+    def _predict_whole(
+        self, prompts: Prompts, wanted: Wanted, embedding: Embedding
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """Runs the model's own decoder on one image's prompts, which share the image's features.
 
         The models have two axes for prompts, images and objects. Masks exist on the first only;
         objects share the work on the image, so the second is taken where it can be.
         """
         count = len(prompts)
         axes = (1, count) if prompts.masks is None else (count, 1)
+        given = self._inputs(prompts, embedding, *axes)
+        features, early = embedding.features
+        output = self._model(
+            **given,
+            image_embeddings=features.expand(axes[0], -1, -1, -1),
+            intermediate_embeddings=[early],
+            multimask_output=wanted is not Wanted.SINGLE,
+        )
+        logits, scores = output.pred_masks.flatten(0, 1), output.iou_scores.flatten(0, 1)
+        return best_mask(logits, scores) if wanted is Wanted.BEST else (logits, scores)
+
+    def _inputs(
+        self, prompts: Prompts, embedding: Embedding, *axes: int
+    ) -> dict[str, torch.Tensor]:
+        """The prompts by the names that the models give them, with two axes for prompts."""
 
         def tensor(values: np.ndarray, *sides: int, dtype: Any = torch.float32) -> torch.Tensor:
             return torch.as_tensor(values, dtype=dtype, device=self._model.device).reshape(sides)
 
-        given: dict[str, Any] = {}
+        given: dict[str, torch.Tensor] = {}
         if prompts.boxes is not None:
             corners = embedding.to_input(prompts.boxes.reshape(-1, 2, 2))
             given["input_boxes"] = tensor(corners, *axes, 4)
@@ -201,16 +250,8 @@ class HfSamSegmenter:
             given["input_points"] = tensor(embedding.to_input(prompts.points), *axes, -1, 2)
             given["input_labels"] = tensor(prompts.labels, *axes, -1, dtype=torch.int64)
         if prompts.masks is not None:
-            given["input_masks"] = tensor(prompts.masks[:, None], count, 1, *self._mask_size)
-
-        features = list(embedding.features)
-        if isinstance(self._model, SamHQModel):
-            given["intermediate_embeddings"] = [features.pop()]
-        features[-1] = features[-1].expand(axes[0], -1, -1, -1)
-        given["image_embeddings"] = features[0] if self._padded else features
-
-        output = self._model(**given, multimask_output=several)
-        return output.pred_masks.flatten(0, 1), output.iou_scores.flatten(0, 1)
+            given["input_masks"] = tensor(prompts.masks[:, None], len(prompts), 1, *self._mask_size)
+        return given
 
 
 def _load_processor(family: Family, path: Path, side: int) -> Any:

@@ -23,7 +23,16 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from grounding_sdk.errors import CorruptWeightsError, MissingWeightsError
 from grounding_sdk.image import Image
 from grounding_sdk.models.ports import MaskPrediction
-from grounding_sdk.models.segmenters.decoding import Embedding, decode_prompts, without_sliver
+from grounding_sdk.models.segmenters.decoder_parts import official_parts
+from grounding_sdk.models.segmenters.decoding import (
+    PROMPTS_AT_ONCE,
+    Embedding,
+    decode_folded,
+    decode_prompts,
+    images_at_once,
+    without_sliver,
+)
+from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 
 PIXEL_MEAN = [123.675, 116.28, 103.53]  # not in the files; these are of segment_anything.build_sam
@@ -50,6 +59,7 @@ class SegmentAnythingSegmenter:
         self._sam = sam.eval()
         self._batch_size = batch_size
         self._resize = ResizeLongestSide(sam.image_encoder.img_size)
+        self._decoder = FoldedDecoder(official_parts(sam))
 
     @classmethod
     def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
@@ -102,18 +112,10 @@ class SegmentAnythingSegmenter:
         """Decodes prompts; see `Segmenter.decode`."""
         mask_size = self._sam.prompt_encoder.mask_input_size
         prompts = check_prompts(boxes, points, point_labels, masks, mask_size)
-        position = self._sam.prompt_encoder.get_dense_pe()
 
-        def predict(chunk: Prompts, several: bool) -> tuple[torch.Tensor, torch.Tensor]:
+        def predict(chunk: Prompts, wanted: Wanted) -> tuple[torch.Tensor, torch.Tensor]:
             sparse, dense = self._prompt_embeddings(chunk, embedding)
-            logits, scores = self._sam.mask_decoder(
-                image_embeddings=embedding.features[0],
-                image_pe=position,
-                sparse_prompt_embeddings=sparse,
-                dense_prompt_embeddings=dense,
-                multimask_output=several,
-            )
-            return logits, scores
+            return decode_folded(self._decoder, embedding, sparse, dense, wanted)
 
         return decode_prompts(
             prompts,
@@ -122,6 +124,7 @@ class SegmentAnythingSegmenter:
             multimask=multimask,
             masks_per_prompt=self._sam.mask_decoder.num_multimask_outputs,
             mask_size=mask_size,
+            at_once=PROMPTS_AT_ONCE if masks is None else images_at_once(self._sam.device),
         )
 
     def _input(self, image: Image) -> torch.Tensor:
@@ -131,7 +134,7 @@ class SegmentAnythingSegmenter:
 
     def _prompt_embeddings(
         self, prompts: Prompts, embedding: Embedding
-    ) -> tuple[torch.Tensor, torch.Tensor]:
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
         def tensor(values: np.ndarray) -> torch.Tensor:
             return torch.as_tensor(values, dtype=torch.float32, device=self._sam.device)
 
@@ -144,7 +147,7 @@ class SegmentAnythingSegmenter:
         if prompts.masks is not None:
             masks = tensor(prompts.masks)[:, None]
         sparse, dense = self._sam.prompt_encoder(points=points, boxes=boxes, masks=masks)
-        return sparse, dense
+        return sparse, None if masks is None else dense
 
 
 def sam_from_weights(weights: Mapping[str, torch.Tensor], source: str = "the weights") -> Sam:
