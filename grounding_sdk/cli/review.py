@@ -93,7 +93,10 @@ def _apply(args: argparse.Namespace) -> int:
         data: dict[str, Any] = {"changed": list(done.changed), "unchanged": list(done.unchanged)}
         print(json.dumps({**data, "refused": done.refused}))
     else:
-        print(f"{len(done.changed)} pictures changed, {len(done.unchanged)} as they were")
+        print(
+            f"{len(done.changed)} changed, {len(done.unchanged)} already as decided, "
+            f"{len(done.refused)} refused"
+        )
         for item, reason in done.refused.items():
             print(f"grounding-sdk: {item}: {reason}", file=sys.stderr)
     return 1 if done.refused else 0

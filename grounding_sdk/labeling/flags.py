@@ -39,6 +39,7 @@ KINDS = {
     "label_differs": "other label in the other job",
 }
 _BINS = 100  # that scores are counted in
+_PAIRS = 100  # of rivals that are told of a picture, in which hundreds may be at one place
 _MOST = 1000  # objects of a label in a picture are counted up to this
 
 
@@ -319,7 +320,9 @@ def _low_scores(row: Annotated, known: Usual, limits: Limits) -> Iterator[Flag]:
 def _rivals(row: Annotated, limits: Limits) -> Iterator[Flag]:
     """Objects of different labels at one place: one of the labels is likely to be wrong."""
     ious = _box_ious(row.objects, row.objects)
-    for a, b in np.argwhere(np.triu(ious >= limits.overlap, 1)).tolist():
+    pairs = np.argwhere(np.triu(ious >= limits.overlap, 1))
+    worst = np.argsort(-ious[tuple(pairs.T)], kind="stable")[:_PAIRS]
+    for a, b in pairs[worst].tolist():
         one, two = row.objects[a], row.objects[b]
         if one.label == two.label:
             continue
@@ -373,9 +376,8 @@ def _counts(row: Annotated, known: Usual, limits: Limits) -> Iterator[Flag]:
     for label, count in Counter(each.label for each in row.objects).items():
         use = known.labels.get(label)
         if use is not None and use.most is not None and count > use.most:
-            where = tuple(i for i, each in enumerate(row.objects) if each.label == label)
             words = f"{count} {label!r}, where other pictures have up to {use.most:.0f}"
-            yield Flag("count", count, 1 - use.most / count / 2, words, where)
+            yield Flag("count", count, 1 - use.most / count / 2, words)
     if not row.objects and known.pictures >= limits.few:
         share = 1 - known.empty / known.pictures
         if share > 0.5:

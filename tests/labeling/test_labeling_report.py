@@ -201,7 +201,7 @@ def test_the_command_writes_and_applies(job, tmp_path, capsys):
     file.write_text(json.dumps(data))
     assert main(["review", folder, "--apply", str(file)]) == 1
     printed = capsys.readouterr()
-    assert printed.out == "1 pictures changed, 0 as they were\n"
+    assert printed.out == "1 changed, 0 already as decided, 1 refused\n"
     assert "rivals.png: it has other objects" in printed.err
     assert Ledger.open(folder).get("low/score.png").row.objects == ()
 

@@ -72,6 +72,7 @@ const review = (() => {
   }
 
   function save(picture) {
+    touched.add(picture);
     const made = decisions.get(picture.item);
     const none = !made || (!made.decision && made.objects.every((each) => !each.decision));
     if (none) decisions.delete(picture.item);
@@ -246,7 +247,7 @@ const review = (() => {
       labels,
       flags,
     );
-    button.addEventListener("click", () => open(picture, button));
+    button.addEventListener("click", () => open(picture));
     return button;
   }
 
@@ -260,6 +261,7 @@ const review = (() => {
         waiting.resolve = resolve;
         const script = make("script", {src: `data/${number}.js`});
         script.nonce = nonce;
+        script.onload = () => script.remove();
         script.onerror = () => refuse(new Error(`data/${number}.js is missing: it belongs beside this page.`));
         document.head.append(script);
       });
@@ -278,11 +280,11 @@ const review = (() => {
   let detail = null;
   let chosen = -1;
   let hidden = new Set();
-  let opener = null;
+  const touched = new Set(); // the pictures whose cards are to be made anew
 
-  function open(picture, button) {
+  function open(picture) {
     list = shown;
-    opener = button;
+    touched.clear();
     document.body.classList.add("viewing");
     viewer.showModal();
     show(list.indexOf(picture));
@@ -524,7 +526,12 @@ const review = (() => {
     b: () => toggle("boxes"),
     t: () => toggle("tags"),
     z: () => toggle("zoom"),
-    l: () => at("objects").children[chosen]?.querySelector("input").select(),
+    l: () => {
+      if (chosen < 0) choose(0);
+      const input = at("objects").querySelector(".chosen input");
+      input?.focus();
+      input?.select();
+    },
     Enter: () => {
       if (!detail) return;
       if (decisions.get(list[here].item)?.decision !== "accept") judgePicture("accept");
@@ -550,6 +557,8 @@ const review = (() => {
   // Wiring
 
   function listLabels() {
+    const options = [...filters.elements.label.options].map(({value}) => value);
+    addOptions(filters.elements.label, [...colors.keys()].filter((label) => !options.includes(label)).map((label) => [label, label]));
     at("labels").replaceChildren(...[...colors.keys()].map((label) => make("option", {value: label})));
   }
 
@@ -581,13 +590,11 @@ const review = (() => {
   for (const each of ["masks", "boxes", "tags", "zoom"]) at(each).addEventListener("click", () => toggle(each));
   viewer.addEventListener("close", () => {
     document.body.classList.remove("viewing");
-    const last = list[here];
-    list.forEach((picture, index) => {
-      const old = at("grid").children[index];
-      if (list === shown && old?.matches(".card")) old.replaceWith(card(picture, wanted()));
-    });
-    const place = shown.indexOf(last);
-    (at("grid").children[place] ?? opener)?.focus();
+    while (carded <= here) addCards();
+    for (const picture of touched) {
+      at("grid").children[list.indexOf(picture)].replaceWith(card(picture, wanted()));
+    }
+    at("grid").children[here].focus();
   });
   window.addEventListener("resize", () => {
     if (viewer.open && detail) showStage();
