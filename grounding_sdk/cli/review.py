@@ -10,8 +10,6 @@ from typing import Any
 
 from grounding_sdk.errors import ConfigError
 
-PICTURES = 5000
-
 
 def add_parser(subparsers: argparse._SubParsersAction) -> None:
     """Adds the command to the command line."""
@@ -34,9 +32,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--limit",
         type=int,
-        default=PICTURES,
         metavar="N",
-        help="the N most doubtful pictures; 0 for all; default: %(default)s",
+        help="the N most doubtful pictures, 5,000 unless given; 0 for all",
     )
     parser.add_argument(
         "--copy", action="store_true", help="copy the pictures, so that the folder can be passed on"
@@ -58,20 +55,21 @@ def _write(args: argparse.Namespace) -> int:
     from tqdm import tqdm
 
     from grounding_sdk.labeling import Ledger
-    from grounding_sdk.labeling.report import write_report
+    from grounding_sdk.labeling.report import PICTURES, write_report
 
-    if args.limit < 0:
-        raise ConfigError(f"expected --limit to be a number of pictures, got {args.limit}")
+    limit = PICTURES if args.limit is None else args.limit
+    if limit < 0:
+        raise ConfigError(f"expected --limit to be a number of pictures, got {limit}")
     ledger = Ledger.open(args.job)
     other = None if args.against is None else Ledger.open(args.against)
     counts = ledger.counts()
-    shown = min(counts["done"], args.limit or counts["done"])
+    shown = min(counts["done"], limit or counts["done"])
     with tqdm(total=shown, unit="image", disable=args.json or shown < 2, file=sys.stderr) as bar:
         page = write_report(
             ledger,
             args.out,
             other=other,
-            limit=args.limit or None,
+            limit=limit or None,
             copy=args.copy,
             progress=bar.update,
         )

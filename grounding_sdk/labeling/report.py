@@ -94,9 +94,9 @@ def write_report(
         The path of the page.
 
     Raises:
-        LabelingError: If the folder has something else, or rows can be read only once.
+        LabelingError: If the folder has something else or cannot be written to, or rows can be
+            read only once.
     """
-    page = _page_place(Path(out))
     rows = job if isinstance(job, Ledger) else again(job)
     twins = _twins(other)
     known = usual(_rows(rows), limits)
@@ -105,16 +105,20 @@ def write_report(
         queue = review_queue(_rows(rows), other=twins, limit=limit, limits=limits, known=known)
         chosen = {each.item for each in queue}
     name = title or _name(rows, Path(out))
-    with _Writer(page.parent, known, limits, copy=copy, thumb=thumb) as writer:
-        writer.begin(name, _key(rows, Path(out)), compared=other is not None)
-        for entry in _entries(rows):
-            if entry.row is None:
-                writer.failure(entry, limit)
-            elif chosen is None or entry.item in chosen:
-                writer.picture(entry, entry.row, twins)
-                if progress is not None:
-                    progress()
-    return write_file(page, _page(name))
+    try:
+        page = _page_place(Path(out))
+        with _Writer(page.parent, known, limits, copy=copy, thumb=thumb) as writer:
+            writer.begin(name, _key(rows, Path(out)), compared=other is not None)
+            for entry in _entries(rows):
+                if entry.row is None:
+                    writer.failure(entry, limit)
+                elif chosen is None or entry.item in chosen:
+                    writer.picture(entry, entry.row, twins)
+                    if progress is not None:
+                        progress()
+        return write_file(page, _page(name))
+    except OSError as error:
+        raise LabelingError(f"cannot write the report to {out}: {error}") from error
 
 
 class _Writer:

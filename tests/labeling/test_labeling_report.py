@@ -172,6 +172,8 @@ def test_a_report_replaces_a_report_and_nothing_else(job, tmp_path):
     (tmp_path / "file").write_text("")
     with pytest.raises(LabelingError, match="expected a folder"):
         write_report(job, tmp_path / "file")
+    with pytest.raises(LabelingError, match="cannot write the report"):
+        write_report(job, tmp_path / "file" / "out")
     with pytest.raises(LabelingError, match="more than once"):
         write_report(iter([]), tmp_path / "new")
 
