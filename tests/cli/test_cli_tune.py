@@ -6,8 +6,10 @@ import numpy as np
 import PIL.Image
 import pytest
 
-from grounding_sdk import FakeDetector, Image, Query
+from grounding_sdk import FakeDetector, Grounder, Image, Query
 from grounding_sdk.cli import main
+from grounding_sdk.evaluation.label_matches import match_labels
+from grounding_sdk.formats import read_coco
 
 ONTOLOGY = """# helmets and cups
 labels:
@@ -67,6 +69,19 @@ def test_the_ontology_gets_thresholds_and_is_otherwise_left(folder, capsys):
     assert lines[0] == "# helmets and cups"
     assert lines[2].endswith("phrases: [helmet, hard hat]}  # on heads")
     assert (folder / "site.yaml").read_text() == ONTOLOGY
+
+
+def test_asking_with_what_was_written_gives_the_figures_that_were_told(folder, capsys):
+    (folder / "site.yaml").write_text(ONTOLOGY + "exclude: [cap]\n")
+    assert tune(folder, "--out", str(folder / "tuned.yaml"), "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    tuned, ground = Query.load(folder / "tuned.yaml"), Grounder("fake", None)
+    truth = read_coco(folder / "truth.json")
+    found = [ground(folder / row.file_name, tuned).detections for row in truth]
+    matches = match_labels(found, list(truth), tuned)
+    assert matches.right.mean() == pytest.approx(told["after"]["precision"])
+    objects = sum(each.sum() for each in matches.objects.values())
+    assert matches.right.sum() / objects == pytest.approx(told["after"]["recall"])
 
 
 def test_a_table_says_what_each_threshold_rests_on(folder, capsys):
