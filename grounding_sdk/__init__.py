@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from grounding_sdk.grounder import Grounder
     from grounding_sdk.grounding import Grounding
     from grounding_sdk.image import Image
+    from grounding_sdk.labeling import LabelJob, Ledger, export_job
     from grounding_sdk.models.fakes import FakeDetector, FakeSegmenter
     from grounding_sdk.models.ports import Detector, MaskPrediction, Segmenter
     from grounding_sdk.models.registry import (
@@ -40,7 +41,7 @@ if TYPE_CHECKING:
     )
     from grounding_sdk.pipeline import Pipeline
     from grounding_sdk.query import LabelRule, Phrase, Query
-    from grounding_sdk.stages import Detect, Merge, Parse, Refine, Relate, Segment, Stage
+    from grounding_sdk.stages import Detect, Merge, Parse, Refine, Relate, Segment, Stage, Tile
     from grounding_sdk.target import Condition, Target
 
 _HOMES = {
@@ -52,12 +53,13 @@ _HOMES = {
     "grounder": "Grounder",
     "grounding": "Grounding",
     "image": "Image",
+    "labeling": "LabelJob Ledger export_job",
     "models.fakes": "FakeDetector FakeSegmenter",
     "models.ports": "Detector MaskPrediction Segmenter",
     "models.registry": "load_detector load_segmenter register_detector register_segmenter",
     "pipeline": "Pipeline",
     "query": "LabelRule Phrase Query",
-    "stages": "Detect Merge Parse Refine Relate Segment Stage",
+    "stages": "Detect Merge Parse Refine Relate Segment Stage Tile",
     "target": "Condition Target",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
@@ -77,7 +79,9 @@ __all__ = [
     "GroundingError",
     "Image",
     "ImageError",
+    "LabelJob",
     "LabelRule",
+    "Ledger",
     "MaskPrediction",
     "Merge",
     "MissingExtraError",
@@ -96,7 +100,9 @@ __all__ = [
     "Segmenter",
     "Stage",
     "Target",
+    "Tile",
     "UnknownModelError",
+    "export_job",
     "load_detector",
     "load_segmenter",
     "register_detector",
