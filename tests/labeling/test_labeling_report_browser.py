@@ -18,6 +18,7 @@ import pytest
 from review_jobs import EVIL, small_job
 
 from grounding_sdk.cli import main
+from grounding_sdk.formats import Annotated, Object
 from grounding_sdk.labeling import HUMAN, Ledger
 from grounding_sdk.labeling.report import write_report
 
@@ -47,11 +48,32 @@ def job(tmp_path):
 
 
 @pytest.fixture
-def page(browser, job, tmp_path):
-    """The report, opened from disk without a network; the page may not complain or ask for more."""
-    place = write_report(job, tmp_path / "out")
-    context = browser.new_context(offline=True, viewport={"width": 1000, "height": 700})
-    page = context.new_page()
+def new_page(browser):
+    """Opens pages without a network; they may not complain, nor ask for more than files."""
+    contexts = []
+
+    def open_report(place, script=""):
+        context = browser.new_context(offline=True, viewport={"width": 1000, "height": 700})
+        contexts.append(context)
+        page = context.new_page()
+        if script:
+            page.add_init_script(script)
+        return watched(page, place)
+
+    yield open_report
+    for context in contexts:
+        for page in context.pages:
+            assert page.complaints == []
+            assert all(url.startswith(("file:", "blob:")) for url in page.asked)
+        context.close()
+
+
+@pytest.fixture
+def page(new_page, job, tmp_path):
+    return new_page(write_report(job, tmp_path / "out"))
+
+
+def watched(page, place):
     page.set_default_timeout(60_000)
     page.complaints = []
     page.on("console", lambda message: page.complaints.append(message.text))
@@ -61,10 +83,7 @@ def page(browser, job, tmp_path):
     page.on("request", lambda request: page.asked.append(request.url))
     page.goto(place.as_uri())
     page.wait_for_selector(".card")
-    yield page
-    assert page.complaints == []
-    assert all(url.startswith(("file:", "blob:")) for url in page.asked)
-    context.close()
+    return page
 
 
 def cards(page):
@@ -241,3 +260,26 @@ def test_nothing_is_wider_than_a_telephone(page):
     for look in (lambda: None, lambda: open_card(page, "rivals.png")):
         look()
         assert page.evaluate("document.documentElement.scrollWidth") <= 390
+
+
+def test_of_very_many_pictures_cards_are_made_as_they_are_needed(new_page, tmp_path):
+    rows = [Annotated(f"{i:03}.png", (5, 5), (Object("dog", (1, 1, 4, 4)),)) for i in range(190)]
+    page = new_page(write_report(rows, tmp_path / "out"))
+    assert page.inner_text("#count") == "190 pictures"
+    wait_for_cards(page, 120)
+    page.mouse.wheel(0, 100_000)
+    wait_for_cards(page, 190)
+    page.locator(".card").last.click()
+    page.wait_for_selector("#viewer-name >> text=189.png")
+    page.wait_for_selector("#objects [data-row='0']")
+
+
+def test_a_browser_that_keeps_nothing_says_so(new_page, job, tmp_path):
+    place = write_report(job, tmp_path / "out")
+    page = new_page(place, "Storage.prototype.setItem = () => { throw new Error('full'); };")
+    open_card(page, "rivals.png")
+    page.click("[aria-label='Accept object 1']")
+    page.keyboard.press("Escape")
+    page.wait_for_selector("#notice >> text=download your decisions")
+    items = json.loads(downloaded(page, tmp_path).read_text("utf-8"))["items"]
+    assert [each["item"] for each in items] == ["rivals.png"]
