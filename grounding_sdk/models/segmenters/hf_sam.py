@@ -41,7 +41,9 @@ from grounding_sdk.models.segmenters.decoding import (
     without_sliver,
 )
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
+from grounding_sdk.models.segmenters.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
+from grounding_sdk.models.segmenters.sam_encoder import SamEncoder
 
 
 @dataclass(frozen=True)
@@ -108,9 +110,24 @@ class HfSamSegmenter:
         encoder = model.config.prompt_encoder_config
         self._input_side = int(encoder.image_size)
         self._mask_size = (4 * encoder.image_size // encoder.patch_size,) * 2
+        self.precision = DEFAULT_PRECISION
+
+    @property
+    def precision(self) -> Precision:
+        """How exactly to compute: "exact" or "fast"; can be set. See `precision`.
+
+        Of the encoders it changes those of SAM and SAM-HQ, of the decoders all but SAM-HQ's.
+        """
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        dtype = dtype_of(precision)
+        self._precision = precision
         # The decoder of SAM-HQ upscales other features than the ones that prompts were read into.
-        own = isinstance(model, SamHQModel)
-        self._decoder = None if own else FoldedDecoder(transformers_parts(model))
+        own = isinstance(self._model, SamHQModel)
+        self._decoder = None if own else FoldedDecoder(transformers_parts(self._model), dtype)
+        self._encoder = SamEncoder(self._model.vision_encoder, dtype) if self._padded else None
 
     @classmethod
     def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
@@ -189,12 +206,12 @@ class HfSamSegmenter:
         return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)  # torch needs a writable array
 
     def _features(self, pixel_values: torch.Tensor) -> Sequence[torch.Tensor]:
-        encoded = self._model.get_image_embeddings(pixel_values)
-        if isinstance(self._model, SamModel):
-            return [encoded]
-        if isinstance(self._model, SamHQModel):  # of the early layers it uses the first only
-            return [encoded[0], encoded[1][0]]
-        return list(encoded)
+        if self._encoder is None:
+            return list(self._model.get_image_embeddings(pixel_values))
+        embedding, early = self._encoder(pixel_values)
+        if isinstance(self._model, SamHQModel) and early is not None:
+            return [embedding, early]
+        return [embedding]
 
     def _predict(
         self, prompts: Prompts, wanted: Wanted, embedding: Embedding

@@ -33,7 +33,9 @@ from grounding_sdk.models.segmenters.decoding import (
     without_sliver,
 )
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
+from grounding_sdk.models.segmenters.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
+from grounding_sdk.models.segmenters.sam_encoder import SamEncoder
 
 PIXEL_MEAN = [123.675, 116.28, 103.53]  # not in the files; these are of segment_anything.build_sam
 PIXEL_STD = [58.395, 57.12, 57.375]
@@ -59,7 +61,7 @@ class SegmentAnythingSegmenter:
         self._sam = sam.eval()
         self._batch_size = batch_size
         self._resize = ResizeLongestSide(sam.image_encoder.img_size)
-        self._decoder = FoldedDecoder(official_parts(sam))
+        self.precision = DEFAULT_PRECISION
 
     @classmethod
     def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
@@ -78,6 +80,18 @@ class SegmentAnythingSegmenter:
         sam = sam_from_weights(_read_weights(file), str(file)).to(device)
         return cls(sam, name=name, batch_size=1 if device == "cpu" else 4)
 
+    @property
+    def precision(self) -> Precision:
+        """How exactly to compute: "exact" or "fast"; can be set. See `precision`."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        dtype = dtype_of(precision)
+        self._precision = precision
+        self._encoder = SamEncoder(self._sam.image_encoder, dtype)
+        self._decoder = FoldedDecoder(official_parts(self._sam), dtype)
+
     @torch.no_grad()
     def encode(self, images: Sequence[Image]) -> list[Embedding]:
         """Encodes images of any sizes; see `Segmenter.encode`."""
@@ -86,7 +100,7 @@ class SegmentAnythingSegmenter:
             batch = images[start : start + self._batch_size]
             inputs = [self._input(image) for image in batch]
             padded = torch.stack([self._sam.preprocess(pixels) for pixels in inputs])
-            features = self._sam.image_encoder(padded)
+            features, _ = self._encoder(padded)
             embeddings += [
                 Embedding(
                     image_size=(image.pixels.shape[0], image.pixels.shape[1]),

@@ -1,0 +1,194 @@
+"""Measures our SAM encoder and decoder against the packages' own, interleaved in one run.
+
+    python tests/benchmarks/sam.py encoder --package transformers --repeats 3
+    python tests/benchmarks/sam.py decoder --boxes 1 20 64
+
+The model is ViT-B at its full size with random weights scaled to 1/sqrt(fan_in): speed does not
+depend on them; the answers mean nothing, but that they are the same does. Printed are medians in
+milliseconds, the median of the ratios of the rounds (the package's time / ours), and the largest
+difference relative to the largest number. `second` is a query of one box on an image that was
+queried before, against an encoder and a decoder that run again, as they do where nothing is kept.
+On a busy machine, `--threads 1 --processor-time` leaves out what others take.
+"""
+
+from __future__ import annotations
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+from segment_anything.build_sam import build_sam_vit_b
+from transformers import SamConfig, SamImageProcessor, SamModel
+
+from grounding_sdk import Image
+from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
+from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
+
+SIZE = 960, 1280
+
+
+def scaled(model: torch.nn.Module) -> torch.nn.Module:
+    generator = torch.Generator().manual_seed(0)
+    for name, value in model.state_dict().items():
+        if "norm" not in name and value.ndim > 1 and value.is_floating_point():
+            value.normal_(0, value[0].numel() ** -0.5, generator=generator)
+    return model.eval()
+
+
+class Transformers:
+    """transformers' model as its documentation calls it, less the preprocessing."""
+
+    def __init__(self, side: int) -> None:
+        vision = {"image_size": side}
+        prompts = {"image_size": side, "image_embedding_size": side // 16}
+        self.model = scaled(
+            SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts))
+        )
+        square = {"height": side, "width": side}
+        processor = SamImageProcessor(size={"longest_edge": side}, pad_size=square)
+        self.segmenter = HfSamSegmenter(self.model, processor, name="ours")
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.get_image_embeddings(pixels)
+
+    def decode(self, features: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        output = self.model(
+            image_embeddings=features, input_boxes=boxes[None], multimask_output=False
+        )
+        return output.pred_masks[0]
+
+
+class Official:
+    """segment-anything's model as `SamPredictor` calls it, less the preprocessing."""
+
+    def __init__(self, side: int) -> None:
+        if side != 1024:
+            raise SystemExit("segment-anything's ViT-B has a side of 1024")
+        self.model = scaled(build_sam_vit_b())
+        self.segmenter = SegmentAnythingSegmenter(self.model)
+
+    def encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        return self.model.image_encoder(pixels)
+
+    def decode(self, features: torch.Tensor, boxes: torch.Tensor) -> torch.Tensor:
+        sparse, dense = self.model.prompt_encoder(points=None, boxes=boxes, masks=None)
+        position = self.model.prompt_encoder.get_dense_pe()
+        return self.model.mask_decoder(features, position, sparse, dense, False)[0]
+
+
+PACKAGES = {"transformers": Transformers, "segment-anything": Official}
+
+
+clock = time.perf_counter
+
+
+def measure(
+    name: str,
+    theirs: Callable[[], Any],
+    ours: Callable[[], Any],
+    repeats: int,
+    compare: bool = True,
+) -> None:
+    difference = 0.0
+    if compare:
+        expected, found = (torch.as_tensor(run()) for run in (theirs, ours))
+        difference = float((found - expected).abs().max() / expected.abs().max())
+    rounds = [(seconds(theirs), seconds(ours)) for _ in range(repeats)]
+    slow, fast = (statistics.median(times) * 1000 for times in zip(*rounds, strict=True))
+    ratio = statistics.median(a / b for a, b in rounds)
+    said = f", difference {difference:.1e}" if compare else ""
+    sys.stdout.write(f"{name}: {slow:.0f} ms, ours {fast:.0f} ms, ratio {ratio:.2f}{said}\n")
+    sys.stdout.flush()
+
+
+def seconds(run: Callable[[], Any]) -> float:
+    start = clock()
+    run()
+    return clock() - start
+
+
+@torch.no_grad()
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("parts", nargs="+", choices=["encoder", "decoder", "second"])
+    parser.add_argument("--package", choices=PACKAGES, default="transformers")
+    parser.add_argument("--precision", choices=["exact", "fast"], default="exact")
+    parser.add_argument("--boxes", type=int, nargs="+", default=[1, 20, 64])
+    parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--side", type=int, default=1024, help="of the input, less for a glance")
+    parser.add_argument("--processor-time", action="store_true")
+    arguments = parser.parse_args()
+    global clock
+    clock = time.process_time if arguments.processor_time else time.perf_counter
+
+    torch.set_num_threads(arguments.threads)
+    torch.manual_seed(0)
+    package = PACKAGES[arguments.package](arguments.side)
+    segmenter = package.segmenter
+    segmenter.precision = arguments.precision
+    rng = np.random.default_rng(0)
+    pixels = torch.randn(1, 3, arguments.side, arguments.side)
+    if "encoder" in arguments.parts:
+        measure(
+            "encoder",
+            lambda: package.encode(pixels),
+            lambda: segmenter._encoder(pixels)[0],
+            arguments.repeats,
+        )
+    if {"decoder", "second"}.isdisjoint(arguments.parts):
+        return
+
+    # The encoder's own output would take long and be no better than numbers of its size.
+    (embedding,) = fake_embedding(segmenter, arguments.side)
+    features = embedding.features[0]
+
+    def boxes(count: int) -> np.ndarray:
+        corners = rng.uniform(0, 1, (count, 2, 2)) * [SIZE[1], SIZE[0]]
+        return np.hstack([corners.min(axis=1), corners.max(axis=1)]).astype(np.float32)
+
+    def in_input(given: np.ndarray) -> torch.Tensor:
+        corners = embedding.to_input(given.reshape(-1, 2, 2)).reshape(-1, 4)
+        return torch.tensor(corners, dtype=torch.float32)
+
+    for count in arguments.boxes if "decoder" in arguments.parts else []:
+        given = boxes(count)
+        their_boxes = in_input(given)
+        measure(
+            f"decoder, {count} boxes",
+            lambda b=their_boxes: package.decode(features, b),
+            lambda b=given: segmenter.decode(embedding, b).logits,
+            arguments.repeats,
+        )
+    if "second" in arguments.parts:
+        one = boxes(1)
+        their_one = in_input(one)
+        segmenter.decode(embedding, one)
+        measure(
+            "second query",
+            lambda: package.decode(package.encode(pixels), their_one),
+            lambda: segmenter.decode(embedding, one).logits,
+            arguments.repeats,
+            compare=False,
+        )
+
+
+def fake_embedding(segmenter: Any, side: int) -> list[Any]:
+    """What `encode` gives for an image of `SIZE`, without running the encoder."""
+
+    def encoder(pixels: torch.Tensor) -> tuple[torch.Tensor, None]:
+        return torch.randn(len(pixels), 256, side // 16, side // 16), None
+
+    own, segmenter._encoder = segmenter._encoder, encoder
+    embeddings = segmenter.encode([Image(np.zeros((*SIZE, 3), np.uint8))])
+    segmenter._encoder = own
+    return embeddings
+
+
+if __name__ == "__main__":
+    main()
