@@ -24,7 +24,7 @@ FLOORS = [
     {"stages"},
     {"pipeline"},
     {"grounder"},
-    {"labeling"},
+    {"labeling", "benchmark"},
     {"cli", "__main__"},
 ]
 SIDE_ROOMS = {"viz", "formats", "evaluation"}

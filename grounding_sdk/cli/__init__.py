@@ -13,6 +13,7 @@ from collections.abc import Sequence
 
 from grounding_sdk import __version__
 from grounding_sdk.cli import (
+    bench,
     evaluate,
     export,
     ground,
@@ -60,6 +61,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="grounding-sdk", description="Words in, pixels out.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for command in (ground, label, review, export, evaluate, tune, models, train_mini, weights):
+    every = (ground, label, review, export, evaluate, tune, bench, models, train_mini, weights)
+    for command in every:
         command.add_parser(commands)
     return parser

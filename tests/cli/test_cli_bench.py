@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import json
+import sys
+
+import numpy as np
+import PIL.Image
+import pytest
+import torch
+from weights_on_disk import isolate
+
+from grounding_sdk import FakeDetector, FakeSegmenter, register_detector, register_segmenter
+from grounding_sdk.benchmark.random_models import BUILDERS
+from grounding_sdk.cli import main
+from grounding_sdk.models.catalog import lookup
+
+
+@pytest.fixture(autouse=True, scope="module")
+def one_thread():
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(autouse=True)
+def _alone(monkeypatch, tmp_path):
+    isolate(monkeypatch, tmp_path)
+
+
+def bench(capsys, detector, segmenter, *more):
+    words = ["bench", "--detector", detector, "--segmenter", segmenter, "--rounds", "2"]
+    words += ["--size", "96x64", "--phrases", "3", "--boxes", "4", *more]
+    assert main([*words, "--json"]) == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    return json.loads(line)
+
+
+STAGES = ["detect", "encode", "decode", "segment", "again", "total"]
+
+
+@pytest.mark.parametrize(
+    "detector, segmenter, says",
+    [
+        ("owlv2:base", "sam:vit-b", ("zero-shot-object-detection", "post_process_masks")),
+        ("owlvit:base-32", "segment-anything:vit-b", ("zero-shot", "SamPredictor")),
+    ],
+)
+def test_both_paths_give_the_same_and_every_figure_is_there(capsys, detector, segmenter, says):
+    report = bench(capsys, detector, segmenter, "--random-weights", "--tiny")
+    assert list(report["stages"]) == STAGES
+    assert report["speedup"] == report["stages"]["total"] > 0
+    assert all(part in text for part, text in zip(says, report["reference"].values(), strict=True))
+    assert report["weights"] == {"detector": "random", "segmenter": "random"}
+    parity = report["parity"]
+    assert parity["detections"] == 4
+    assert parity["without_counterpart"] == 0
+    assert parity["score_max_difference"] < 1e-3
+    assert parity["box_max_difference_pixels"] <= 1.01  # the pipeline truncates
+    assert parity["mask_pixels_different"] <= 1e-3 * parity["mask_pixels"]
+    assert parity["logit_max_difference"] < 1e-3
+    for stage in STAGES:
+        both = report["milliseconds"][stage]
+        assert min(both["ours"], both["reference"]) > 0
+    if sys.platform == "linux":
+        assert set(report["peak_mb"]) == {"ours", "reference"}
+
+
+def test_grounding_dino_is_asked_as_its_documentation_says(capsys):
+    report = bench(capsys, "grounding-dino:tiny", "sam:vit-b", "--tiny")
+    assert "GroundingDino" in report["reference"]["detector"]
+    assert report["parity"]["score_max_difference"] is None
+    assert report["parity"]["box_max_difference_pixels"] < 0.1
+
+
+def test_models_without_a_usual_path_are_asked_piece_by_piece(capsys):
+    report = bench(capsys, "mini", "mini")
+    assert report["weights"] == {"detector": "checkpoint", "segmenter": "checkpoint"}
+    assert "one phrase at a time" in report["reference"]["detector"]
+    assert "one box at a time" in report["reference"]["segmenter"]
+    assert report["parity"]["mask_iou_min"] > 0.99
+
+
+class Settable:
+    """Fakes that can be set to a precision."""
+
+    precision = "exact"
+
+
+class SettableDetector(Settable, FakeDetector):
+    pass
+
+
+class SettableSegmenter(Settable, FakeSegmenter):
+    pass
+
+
+def test_the_precision_is_set_where_there_is_one(capsys):
+    register_detector("settable", lambda device: SettableDetector(), replace=True)
+    register_segmenter("settable", lambda device: SettableSegmenter(), replace=True)
+    report = bench(capsys, "settable", "fake", "--precision", "fast")
+    assert report["applied_precision"] == {"detector": "fast", "segmenter": None}
+    report = bench(capsys, "fake", "settable")
+    assert report["applied_precision"] == {"detector": None, "segmenter": "exact"}
+    assert report["parity"]["mask_iou_min"] == 1
+
+
+def test_a_table_is_printed_and_says_what_is_compared(capsys, tmp_path):
+    photo = tmp_path / "photo.png"
+    PIL.Image.fromarray(np.zeros((30, 50, 3), np.uint8)).save(photo)
+    words = ["bench", "--detector", "fake", "--segmenter", "sam:vit-b", "--tiny", "--rounds", "1"]
+    assert main([*words, "--image", str(photo), "--boxes", "2"]) == 0
+    shown = capsys.readouterr().out
+    assert "random weights of a tiny model" in shown
+    assert "SamModel" in shown
+    assert [line.split()[0] for line in shown.splitlines() if line.startswith(tuple(STAGES))]
+    assert "peak memory, ours" in shown
+    assert "mask iou min: 1" in shown
+
+
+def test_what_cannot_be_measured_is_refused(capsys):
+    assert main(["bench", "--rounds", "0"]) == 2
+    assert main(["bench", "--detector", "owlv2:base", "--offline"]) == 2  # no weights are there
+    assert main(["bench", "--detector", "sam3", "--random-weights", "--offline"]) == 2
+    assert "no random weights can be made" in capsys.readouterr().err
+    with pytest.raises(SystemExit):
+        main(["bench", "--size", "large"])
+
+
+def test_random_models_are_ones_of_the_catalog():
+    for kind, builders in BUILDERS.items():
+        assert all(lookup(name, kind).name == name for name in builders)
