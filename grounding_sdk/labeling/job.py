@@ -139,21 +139,23 @@ class LabelJob:
         """
         if limit is not None and limit < 1:
             raise ConfigError(f"expected a limit of at least 1, got {limit}")
+        if self.out.exists() and not self.out.is_dir():
+            raise LabelingError(f"{self.out} is a file, expected a folder for the job")
         config = self.recipe.config()
         with explained(self.out):
             self.out.mkdir(parents=True, exist_ok=True)
         ledger = Ledger.open(self.out)
         with ledger.locked():
-            print_ = fingerprint(config)
-            self._agree(ledger, config, print_, reconfigure)
+            digest = fingerprint(config)
+            self._agree(ledger, config, digest, reconfigure)
             preserved = self._add_preserved(ledger)
-            run = _Run(ledger, print_, self.items.count(), progress)
+            run = _Run(ledger, digest, self.items.count(), progress)
             run.retry_failed, run.overwrite_human = retry_failed, overwrite_human
             tasks = run.tasks(self.items, 2 * self.batch_size, limit)
-            with closing(self._engine(engine, print_)(tasks)) as results:
+            with closing(self._engine(engine, digest)(tasks)) as results:
                 for entries in results:
                     run.record(entries)
-        if limit is None and run.progress.human < preserved:
+        if limit is None and not overwrite_human and run.progress.human < preserved:
             _log.warning(
                 "of %d images that people have annotated only %d are in the source: their names "
                 "must be those of the items, such as %r",
@@ -169,15 +171,15 @@ class LabelJob:
     def __repr__(self) -> str:
         return f"LabelJob({self._source!r}, {str(self.recipe.asked)!r}, {str(self.out)!r})"
 
-    def _engine(self, given: Callable[[Recipe, str], Engine] | None, print_: str) -> Any:
+    def _engine(self, given: Callable[[Recipe, str], Engine] | None, digest: str) -> Any:
         if given is not None:
-            return given(self.recipe, print_)
+            return given(self.recipe, digest)
         if self.workers > 1:
-            return in_processes(self.recipe, print_, self.batch_size, self.workers)
-        return in_process(self.recipe, print_, self.batch_size)
+            return in_processes(self.recipe, digest, self.batch_size, self.workers)
+        return in_process(self.recipe, digest, self.batch_size)
 
     def _agree(
-        self, ledger: Ledger, config: dict[str, Any], print_: str, reconfigure: bool
+        self, ledger: Ledger, config: dict[str, Any], digest: str, reconfigure: bool
     ) -> None:
         """Compares the job with what its folder was made for, and writes what it is for now."""
         now = {"source": self._source, **config}
@@ -190,7 +192,7 @@ class LabelJob:
                     f"another folder, or reconfigure the job, which labels its images anew"
                 )
         made_by = f"grounding_sdk {grounding_sdk.__version__}"
-        content = {"fingerprint": print_, "made_by": made_by, "config": now}
+        content = {"fingerprint": digest, "made_by": made_by, "config": now}
         text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
         with explained(self.out):
             if not file.exists() or file.read_text(encoding="utf-8") != text:
@@ -313,7 +315,8 @@ def _place(source: Any) -> str | None:
     if not isinstance(source, str | os.PathLike):
         return None
     text = os.fspath(source)
-    return text if "://" in text else os.path.abspath(text)
+    path = text if "://" in text else os.path.abspath(text)
+    return path.encode(errors="backslashreplace").decode()  # a path may be no text
 
 
 def _reader(path: str | Path | None, name: str) -> Any:

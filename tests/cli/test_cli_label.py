@@ -208,7 +208,7 @@ def test_ctrl_c_stops_cleanly(photos, tmp_path, monkeypatch, capsys):
         (["{in}", "--text", "cup", "--limit", "0"], "at least 1"),
         (["{in}", "--text", "cup", "--every", "0"], "from 1"),
         (["{in}", "--text", "cup", "--preserve", "{in}/none.json"], "none.json"),
-        (["{in}", "--text", "cup", "--out", "{in}/0.png"], "0.png"),
+        (["{in}", "--text", "cup", "--out", "{in}/0.png"], "0.png is a file"),
         (["{in}", "--query", "{in}/none.yaml"], "none.yaml"),
     ],
 )

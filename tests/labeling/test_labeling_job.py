@@ -184,6 +184,15 @@ def test_another_source_needs_another_folder(photos):
         make(photos / "0", out=photos.parent / "job").run()
 
 
+def test_paths_that_are_no_text(photos):
+    odd = photos.rename(photos.parent / os.fsdecode(b"\xff"))
+    shutil.copy(odd / "0/0.png", odd / os.fsdecode(b"e\xe9.png"))
+    job = make(odd)
+    assert job.run().done == 8
+    assert job.ledger.get("e%E9.png").row.source == os.fsdecode(bytes(odd) + b"/e\xe9.png")
+    assert make(odd).run().kept == 8
+
+
 def test_a_job_that_never_began_may_be_changed(photos):
     with pytest.raises(UnknownModelError):
         make(photos, "no-such-model").run()
