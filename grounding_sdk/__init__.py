@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from grounding_sdk.grounder import Grounder
     from grounding_sdk.grounding import Grounding
     from grounding_sdk.image import Image
-    from grounding_sdk.labeling import LabelJob, Ledger, export_job
+    from grounding_sdk.labeling import LabelingError, LabelJob, Ledger, export_job
     from grounding_sdk.models.fakes import FakeDetector, FakeSegmenter
     from grounding_sdk.models.ports import Detector, MaskPrediction, Segmenter
     from grounding_sdk.models.registry import (
@@ -53,7 +53,7 @@ _HOMES = {
     "grounder": "Grounder",
     "grounding": "Grounding",
     "image": "Image",
-    "labeling": "LabelJob Ledger export_job",
+    "labeling": "LabelJob LabelingError Ledger export_job",
     "models.fakes": "FakeDetector FakeSegmenter",
     "models.ports": "Detector MaskPrediction Segmenter",
     "models.registry": "load_detector load_segmenter register_detector register_segmenter",
@@ -81,6 +81,7 @@ __all__ = [
     "ImageError",
     "LabelJob",
     "LabelRule",
+    "LabelingError",
     "Ledger",
     "MaskPrediction",
     "Merge",

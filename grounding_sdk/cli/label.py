@@ -40,6 +40,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--threshold", type=float, metavar="X", help="lowest score, 0 to 1")
     parser.add_argument("--batch-size", type=int, default=4, metavar="N")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
+    parser.add_argument(
+        "--engine",
+        choices=("local", "ray"),
+        default="local",
+        help="'ray' labels on a Ray cluster, with as many actors as --workers says",
+    )
     parser.add_argument("--every", type=int, default=1, metavar="N", help="every n-th video frame")
     parser.add_argument(
         "--root", type=Path, metavar="DIR", help="what paths in a list or table are relative to"
@@ -98,6 +104,7 @@ def run(args: argparse.Namespace) -> int:
             limit=args.limit,
             reconfigure=args.reconfigure,
             overwrite_human=args.overwrite_human,
+            engine=_engine(args),
         )
     except KeyboardInterrupt:
         line.close()
@@ -114,6 +121,14 @@ def run(args: argparse.Namespace) -> int:
     elif not args.quiet:
         _print(summary)
     return 1 if summary.failed else 0
+
+
+def _engine(args: argparse.Namespace) -> Any:
+    if args.engine == "local":
+        return None
+    from grounding_sdk.labeling.ray_engine import on_ray
+
+    return on_ray(args.workers, args.batch_size)
 
 
 class _Line:

@@ -110,6 +110,8 @@ class Object:
         mask_score: The segmenter's score, if there is one.
         phrase: The phrase that was found, if there was one.
         iscrowd: Whether it is a region with many such things, which evaluators ignore.
+        margin: How far the score is above the best score of another label; None if that is not
+            known.
     """
 
     label: str
@@ -119,6 +121,7 @@ class Object:
     mask_score: float | None = None
     phrase: str | None = None
     iscrowd: bool = False
+    margin: float | None = None
 
     @property
     def has_pixels(self) -> bool:
@@ -180,6 +183,7 @@ def annotated(grounding: Grounding, file_name: str | None = None, split: str = "
 def objects(grounding: Grounding, *, masks: bool = True) -> Iterator[Object]:
     """Yields the detections of a result in order; without `masks` none has its mask."""
     found: Any = grounding.detections
+    margins = _margins(grounding)
     for index in range(len(found)):
         mask_score = float(found["mask_score"][index])
         x1, y1, x2, y2 = (decimal(value) for value in found.xyxy[index])
@@ -190,7 +194,19 @@ def objects(grounding: Grounding, *, masks: bool = True) -> Iterator[Object]:
             score=decimal(found.confidence[index]),
             mask_score=None if math.isnan(mask_score) else decimal(mask_score),
             phrase=str(found["phrase"][index]),
+            margin=None if math.isnan(margins[index]) else decimal(margins[index]),
         )
+
+
+def _margins(grounding: Grounding) -> np.ndarray:
+    """Score minus the best of another label (N,); NaN where the detector scored no other."""
+    found: Any = grounding.detections
+    wanted = [index for index, p in enumerate(grounding.query) if p.role == "find"]
+    labels = np.array([grounding.query.phrases[index].label for index in wanted], str)
+    others = labels[None, :] != np.asarray(found["class_name"])[:, None]
+    scores = np.asarray(found["phrase_scores"], np.float32)[:, wanted]
+    rivals = np.where(others, scores, 0).max(axis=1, initial=0)
+    return np.where(rivals > 0, np.asarray(found.confidence, np.float32) - rivals, np.nan)
 
 
 def to_detections(row: Annotated, labels: Sequence[str]) -> sv.Detections:

@@ -118,6 +118,7 @@ def _object_dict(each: Object, row: Annotated) -> dict[str, Any]:
         "mask_score": each.mask_score,
         "phrase": each.phrase,
         "iscrowd": each.iscrowd or None,
+        "margin": each.margin,
         "segmentation": None if each.mask is None else rle_of(each.mask, row.size),
     }
     return {key: value for key, value in data.items() if value is not None}

@@ -50,7 +50,7 @@ class Limits:
     Attributes:
         score: Lowest good score of a label with too few objects to know its ordinary ones.
         few: So many objects, or pictures, are too few to tell what is ordinary.
-        margin: Two labels at one place whose scores are closer than this compete.
+        margin: Two labels of one box or place whose scores are closer than this compete.
         overlap: IoU from which on boxes of two labels are at one place.
         pixels: Area below which an object is tiny.
         share: The same, as a part of the picture; the larger of the two counts.
@@ -166,6 +166,7 @@ def row_flags(
     """
     found = [
         *_low_scores(row, known, limits),
+        *_close_labels(row, limits),
         *_rivals(row, limits),
         *_shapes(row, limits),
         *_counts(row, known, limits),
@@ -315,6 +316,15 @@ def _low_scores(row: Annotated, known: Usual, limits: Limits) -> Iterator[Flag]:
             else f"the lowest tenth of {each.label!r} is below {low:.2f}"
         )
         yield Flag("low_score", each.score, min(max(1 - each.score, 0.0), 1.0), words, (index,))
+
+
+def _close_labels(row: Annotated, limits: Limits) -> Iterator[Flag]:
+    """Boxes that the detector would almost have given another label."""
+    for index, each in enumerate(row.objects):
+        if each.margin is not None and each.margin < limits.margin:
+            words = f"another label scores only {each.margin:.2f} less than {each.label!r}"
+            doubt = 1 - max(each.margin, 0.0) / limits.margin / 2
+            yield Flag("margin", each.margin, doubt, words, (index,))
 
 
 def _rivals(row: Annotated, limits: Limits) -> Iterator[Flag]:

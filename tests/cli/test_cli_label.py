@@ -272,3 +272,17 @@ def test_killed_again_and_again_it_ends_like_a_run_that_was_not(tmp_path):
         assert (tmp_path / f"job-{name}").read_bytes() == (tmp_path / f"whole-{name}").read_bytes()
     lines = shard.read_text().splitlines()
     assert len({json.loads(line)["item"] for line in lines}) == len(lines) == 60
+
+
+def test_ray_is_an_extra_that_is_named_where_it_is_missing(tmp_path, capsys, monkeypatch):
+    import sys
+
+    import PIL.Image
+
+    from grounding_sdk.cli import main
+
+    PIL.Image.new("RGB", (20, 20)).save(tmp_path / "a.png")
+    monkeypatch.setitem(sys.modules, "ray", None)
+    words = ["label", str(tmp_path), "--text", "dog", "--out", str(tmp_path / "job")]
+    assert main([*words, "--detector", "fake", "--segmenter", "fake", "--engine", "ray"]) == 2
+    assert "grounding_sdk[ray]" in capsys.readouterr().err

@@ -175,3 +175,12 @@ def test_more_kinds_of_doubt_are_more_doubt_and_many_of_one_kind_are_not():
     assert picture_doubt([]) == 0
     assert picture_doubt([border] * 50) == pytest.approx(0.1)
     assert picture_doubt([border, Flag("tiny", 1, 0.5, "")]) == pytest.approx(0.55)
+
+
+def test_a_label_that_was_almost_another_is_flagged():
+    sure = Object("dog", (0, 0, 50, 50), score=0.8, margin=0.5)
+    unsure = Object("cat", (60, 0, 90, 50), score=0.6, margin=0.01)
+    row = Annotated("a.jpg", (100, 100), (sure, unsure))
+    (flag,) = [flag for flag in row_flags(row, usual([row])) if flag.kind == "margin"]
+    assert flag.objects == (1,)
+    assert flag.words == "another label scores only 0.01 less than 'cat'"
