@@ -20,6 +20,7 @@ from grounding_sdk.errors import ConfigError
 from grounding_sdk.image import Image
 from grounding_sdk.models import store
 from grounding_sdk.models.ports import Detector, Segmenter
+from grounding_sdk.models.pretrained import reading
 from grounding_sdk.query import Phrase, Query
 
 
@@ -85,9 +86,11 @@ def reference_detector(model: Detector, path: Path | None, device: str) -> Refer
     """
     kind = _model_type(path)
     if path is not None and kind in ("owlvit", "owlv2"):
-        return ZeroShotPipeline(path, device)
+        with reading(path):
+            return ZeroShotPipeline(path, device)
     if path is not None and kind == "grounding-dino":
-        return GroundedProcessor(path, device)
+        with reading(path):
+            return GroundedProcessor(path, device)
     return PhraseByPhrase(_without_memory(model, path, device))
 
 
@@ -96,7 +99,8 @@ def reference_segmenter(model: Segmenter, path: Path | None, device: str) -> Ref
     if path is not None and path.suffix == ".pth":
         return SamPredictorPath(path, device)
     if path is not None and _model_type(path) == "sam":
-        return SamModelPath(path, device)
+        with reading(path):
+            return SamModelPath(path, device)
     return BoxByBox(_without_memory(model, path, device))
 
 
