@@ -18,6 +18,7 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -84,32 +85,30 @@ class Official:
 PACKAGES = {"transformers": Transformers, "segment-anything": Official}
 
 
-clock = time.perf_counter
-
-
-def measure(
+def compare(
     name: str,
     theirs: Callable[[], Any],
     ours: Callable[[], Any],
+    *,
     repeats: int,
-    compare: bool = True,
+    clock: Callable[[], float],
+    same: bool = True,
 ) -> None:
-    difference = 0.0
-    if compare:
-        expected, found = (torch.as_tensor(run()) for run in (theirs, ours))
-        difference = float((found - expected).abs().max() / expected.abs().max())
-    rounds = [(seconds(theirs), seconds(ours)) for _ in range(repeats)]
+    rounds = []
+    for _ in range(repeats):
+        times, results = [clock()], []
+        for run in (theirs, ours):
+            results.append(run())
+            times.append(clock())
+        rounds.append(np.diff(times))
+    said = ""
+    if same:
+        expected, found = map(torch.as_tensor, results)
+        said = f", difference {(found - expected).abs().max() / expected.abs().max():.1e}"
     slow, fast = (statistics.median(times) * 1000 for times in zip(*rounds, strict=True))
-    ratio = statistics.median(a / b for a, b in rounds)
-    said = f", difference {difference:.1e}" if compare else ""
+    ratio = statistics.median(one / other for one, other in rounds)
     sys.stdout.write(f"{name}: {slow:.0f} ms, ours {fast:.0f} ms, ratio {ratio:.2f}{said}\n")
     sys.stdout.flush()
-
-
-def seconds(run: Callable[[], Any]) -> float:
-    start = clock()
-    run()
-    return clock() - start
 
 
 @torch.no_grad()
@@ -124,8 +123,8 @@ def main() -> None:
     parser.add_argument("--side", type=int, default=1024, help="of the input, less for a glance")
     parser.add_argument("--processor-time", action="store_true")
     arguments = parser.parse_args()
-    global clock
     clock = time.process_time if arguments.processor_time else time.perf_counter
+    measure = partial(compare, repeats=arguments.repeats, clock=clock)
 
     torch.set_num_threads(arguments.threads)
     torch.manual_seed(0)
@@ -139,7 +138,6 @@ def main() -> None:
             "encoder",
             lambda: package.encode(pixels),
             lambda: segmenter._encoder(pixels)[0],
-            arguments.repeats,
         )
     if {"decoder", "second"}.isdisjoint(arguments.parts):
         return
@@ -163,7 +161,6 @@ def main() -> None:
             f"decoder, {count} boxes",
             lambda b=their_boxes: package.decode(features, b),
             lambda b=given: segmenter.decode(embedding, b).logits,
-            arguments.repeats,
         )
     if "second" in arguments.parts:
         one = boxes(1)
@@ -173,8 +170,7 @@ def main() -> None:
             "second query",
             lambda: package.decode(package.encode(pixels), their_one),
             lambda: segmenter.decode(embedding, one).logits,
-            arguments.repeats,
-            compare=False,
+            same=False,
         )
 
 

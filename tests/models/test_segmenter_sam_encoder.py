@@ -11,12 +11,13 @@ from tiny_segmenters import (
     picture,
     save_hf,
 )
+from transformers import SamImageProcessor
 
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.models.segmenters import sam_encoder
 from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
 from grounding_sdk.models.segmenters.precision import is_fast_faster
-from grounding_sdk.models.segmenters.sam_encoder import SamEncoder
+from grounding_sdk.models.segmenters.sam_encoder import SamEncoder, is_known
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
 
 
@@ -98,6 +99,43 @@ def test_both_attentions_agree_on_grids_of_any_shape(height, width):
         torch.testing.assert_close(attend(projected, rows, columns), expected)
 
 
+def test_an_encoder_of_another_make_is_run_as_it_is():
+    """MobileSAM's `Sam` has another encoder."""
+
+    class Tiny(torch.nn.Module):
+        img_size = 128
+
+        def __init__(self):
+            super().__init__()
+            self.patches = torch.nn.Conv2d(3, 32, 16, 16)
+
+        def forward(self, pixels):
+            return self.patches(pixels)
+
+    sam = official_sam()
+    sam.image_encoder = Tiny().eval()
+    segmenter = SegmentAnythingSegmenter(sam)
+    (embedding,) = segmenter.encode([picture(40, 60)])
+    assert embedding.features[0].shape == (1, 32, 8, 8)
+
+
+@pytest.mark.parametrize("switch", ["use_abs_pos", "use_rel_pos"])
+def test_an_encoder_without_some_positions_is_run_as_it_is(switch):
+    config, settings, _, model_class, _ = HF["sam"]
+    changed = settings()
+    changed["vision_config"] = changed["vision_config"] | {switch: False}
+    model = model_class(config(**changed)).eval()
+    assert not is_known(model.vision_encoder)
+    side = model.config.vision_config.image_size
+    processor = SamImageProcessor(
+        size={"longest_edge": side}, pad_size={"height": side, "width": side}
+    )
+    segmenter = HfSamSegmenter(model, processor, name="x")
+    image = picture(40, 60)
+    (embedding,) = segmenter.encode([image])
+    assert segmenter.decode(embedding, [[0, 0, 9, 9]]).masks.shape == (1, 40, 60)
+
+
 # ---- precision
 
 
@@ -128,6 +166,14 @@ def test_fast_is_close_and_exact_comes_back(segmenter):
 
 def test_exact_is_the_default():
     assert SegmentAnythingSegmenter(official_sam()).precision == "exact"
+
+
+def test_precision_can_be_asked_for_when_loading(tmp_path):
+    folder = save_hf("sam", tmp_path / "sam")
+    assert HfSamSegmenter.load(folder, name="x", precision="fast").precision == "fast"
+    torch.save(official_sam().state_dict(), tmp_path / "sam.pth")
+    loaded = SegmentAnythingSegmenter.load(tmp_path / "sam.pth", name="x", precision="fast")
+    assert loaded.precision == "fast"
 
 
 def test_an_unknown_precision_says_which_there_are(segmenter):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
-from segment_anything.modeling import Sam
 from torch import nn
 
 from grounding_sdk.models.segmenters.folded_decoder import Attention, Block, DecoderParts
+
+if TYPE_CHECKING:
+    from segment_anything.modeling import Sam
 
 
 @torch.no_grad()

@@ -43,7 +43,7 @@ from grounding_sdk.models.segmenters.decoding import (
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
 from grounding_sdk.models.segmenters.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
-from grounding_sdk.models.segmenters.sam_encoder import SamEncoder
+from grounding_sdk.models.segmenters.sam_encoder import SamEncoder, is_known
 
 
 @dataclass(frozen=True)
@@ -127,16 +127,25 @@ class HfSamSegmenter:
         # The decoder of SAM-HQ upscales other features than the ones that prompts were read into.
         own = isinstance(self._model, SamHQModel)
         self._decoder = None if own else FoldedDecoder(transformers_parts(self._model), dtype)
-        self._encoder = SamEncoder(self._model.vision_encoder, dtype) if self._padded else None
+        encoder = self._model.vision_encoder
+        self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
 
     @classmethod
-    def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
+    def load(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        device: str = "cpu",
+        precision: Precision = DEFAULT_PRECISION,
+    ) -> Self:
         """Loads a directory with config.json and safetensors weights; the hub is not asked.
 
         Args:
             path: The directory.
             name: What to call it.
             device: As torch calls it.
+            precision: "exact" or "fast".
 
         Raises:
             MissingWeightsError: If there is no such directory, or no config.json in it.
@@ -149,7 +158,9 @@ class HfSamSegmenter:
         processor = _load_processor(
             family, path, int(model.config.prompt_encoder_config.image_size)
         )
-        return cls(model, processor, name=name, batch_size=1 if device == "cpu" else 4)
+        segmenter = cls(model, processor, name=name, batch_size=1 if device == "cpu" else 4)
+        segmenter.precision = precision
+        return segmenter
 
     @torch.no_grad()
     def encode(self, images: Sequence[Image]) -> list[Embedding]:
@@ -206,12 +217,18 @@ class HfSamSegmenter:
         return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)  # torch needs a writable array
 
     def _features(self, pixel_values: torch.Tensor) -> Sequence[torch.Tensor]:
-        if self._encoder is None:
-            return list(self._model.get_image_embeddings(pixel_values))
-        embedding, early = self._encoder(pixel_values)
-        if isinstance(self._model, SamHQModel) and early is not None:
+        # Of the early features SAM-HQ uses the first only.
+        if self._encoder is not None:
+            embedding, early = self._encoder(pixel_values)
+            if early is None or not isinstance(self._model, SamHQModel):
+                return [embedding]
             return [embedding, early]
-        return [embedding]
+        encoded = self._model.get_image_embeddings(pixel_values)
+        if isinstance(self._model, SamModel):
+            return [encoded]
+        if isinstance(self._model, SamHQModel):
+            return [encoded[0], encoded[1][0]]
+        return list(encoded)
 
     def _predict(
         self, prompts: Prompts, wanted: Wanted, embedding: Embedding

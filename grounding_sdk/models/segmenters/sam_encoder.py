@@ -60,9 +60,8 @@ class SamEncoder:
         """
         self._encoder = encoder
         self._official = hasattr(encoder, "blocks")
-        layers = encoder.blocks if self._official else encoder.layers
         side = encoder.pos_embed.shape[1]
-        self._blocks = [_block(layer, side, dtype) for layer in layers]
+        self._blocks = [_block(layer, side, dtype) for layer in _layers(encoder)]
         self._dtype = dtype
 
     @torch.no_grad()
@@ -99,6 +98,16 @@ class SamEncoder:
         if block.window:
             attended = _without_windows(attended, height, width)
         return functional.linear(attended, *block.projection)
+
+
+def is_known(encoder: Any) -> bool:
+    """Whether `SamEncoder` can take it: not MobileSAM's, nor one set up without positions.
+
+    Told by its parts, as importing the packages' classes would load both packages.
+    """
+    return getattr(encoder, "pos_embed", None) is not None and all(
+        hasattr(getattr(layer, "attn", None), "rel_pos_h") for layer in _layers(encoder)
+    )
 
 
 def attend_in_slabs(projected: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
@@ -192,6 +201,10 @@ def _without_windows(windows: Tensor, height: int, width: int) -> Tensor:
 
 
 # ---- where the packages keep the weights
+
+
+def _layers(encoder: Any) -> Any:
+    return encoder.blocks if hasattr(encoder, "blocks") else encoder.layers
 
 
 def _block(layer: Any, side: int, dtype: torch.dtype) -> _Block:

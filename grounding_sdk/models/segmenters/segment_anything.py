@@ -35,7 +35,7 @@ from grounding_sdk.models.segmenters.decoding import (
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
 from grounding_sdk.models.segmenters.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
-from grounding_sdk.models.segmenters.sam_encoder import SamEncoder
+from grounding_sdk.models.segmenters.sam_encoder import SamEncoder, is_known
 
 PIXEL_MEAN = [123.675, 116.28, 103.53]  # not in the files; these are of segment_anything.build_sam
 PIXEL_STD = [58.395, 57.12, 57.375]
@@ -64,13 +64,21 @@ class SegmentAnythingSegmenter:
         self.precision = DEFAULT_PRECISION
 
     @classmethod
-    def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
+    def load(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        device: str = "cpu",
+        precision: Precision = DEFAULT_PRECISION,
+    ) -> Self:
         """Loads a published checkpoint, its architecture being read off its weights.
 
         Args:
             path: The `.pth` file, or a directory that holds exactly one.
             name: What to call it.
             device: As torch calls it.
+            precision: "exact" or "fast".
 
         Raises:
             MissingWeightsError: If there is no such file.
@@ -78,7 +86,9 @@ class SegmentAnythingSegmenter:
         """
         file = _checkpoint_file(Path(path))
         sam = sam_from_weights(_read_weights(file), str(file)).to(device)
-        return cls(sam, name=name, batch_size=1 if device == "cpu" else 4)
+        segmenter = cls(sam, name=name, batch_size=1 if device == "cpu" else 4)
+        segmenter.precision = precision
+        return segmenter
 
     @property
     def precision(self) -> Precision:
@@ -89,7 +99,8 @@ class SegmentAnythingSegmenter:
     def precision(self, precision: Precision) -> None:
         dtype = dtype_of(precision)
         self._precision = precision
-        self._encoder = SamEncoder(self._sam.image_encoder, dtype)
+        encoder = self._sam.image_encoder
+        self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
         self._decoder = FoldedDecoder(official_parts(self._sam), dtype)
 
     @torch.no_grad()
@@ -100,7 +111,7 @@ class SegmentAnythingSegmenter:
             batch = images[start : start + self._batch_size]
             inputs = [self._input(image) for image in batch]
             padded = torch.stack([self._sam.preprocess(pixels) for pixels in inputs])
-            features, _ = self._encoder(padded)
+            features = self._features(padded)
             embeddings += [
                 Embedding(
                     image_size=(image.pixels.shape[0], image.pixels.shape[1]),
@@ -140,6 +151,11 @@ class SegmentAnythingSegmenter:
             mask_size=mask_size,
             at_once=PROMPTS_AT_ONCE if masks is None else images_at_once(self._sam.device),
         )
+
+    def _features(self, padded: torch.Tensor) -> torch.Tensor:
+        if self._encoder is None:
+            return self._sam.image_encoder(padded)
+        return self._encoder(padded)[0]
 
     def _input(self, image: Image) -> torch.Tensor:
         pixels = without_sliver(image.pixels, self._resize.target_length)
