@@ -172,6 +172,8 @@ LEFT, RIGHT = (0, 0, 120, 100), (80, 0, 200, 100)
         ([[90, 10, 120, 60]], [[90, 10, 150, 60]], [[90, 10, 150, 60]]),
         # An arm that reaches into the next tile is less tall than whom it belongs to.
         ([[20, 10, 110, 90]], [[80, 40, 108, 50]], [[20, 10, 110, 90]]),
+        # A whole one whose end one tile sees too early, and the piece that the other sees.
+        ([[42, 10, 101, 60]], [[80, 8, 112, 58]], [[42, 10, 101, 60]]),
         # The same whole thing, seen twice.
         ([[85, 10, 110, 60]], [[86, 10, 111, 60]], [[85, 10, 110, 60]]),
         # Two that lie side by side at the seam stay two.

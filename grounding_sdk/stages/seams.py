@@ -2,7 +2,7 @@
 
 Two boxes of one label from different views show one thing if they agree where both views look:
 there, their IoU is at least `SAME`. A box that a border inside the picture may have cut is a piece;
-it also belongs to a larger box that holds most of it, for of an arm that reaches into the next
+it also belongs to a larger box that holds half of it, for of an arm that reaches into the next
 tile, that tile sees a box less tall. Then:
 
 1. Of whole boxes that show one thing, the best stays.
@@ -25,7 +25,7 @@ import supervision as sv
 from grounding_sdk.detections import Size, compact_masks, mask_crop
 
 SAME = 0.5  # IoU
-INSIDE = 0.7  # part of a piece that a larger box holds
+INSIDE = 0.5  # part of a piece that a larger box holds
 
 
 def merge_views(
