@@ -17,6 +17,7 @@ import transformers as hf
 
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.models.catalog import DETECTOR, SEGMENTER
+from grounding_sdk.models.pretrained import reading
 
 OWL_LARGE = {
     "text_config": {"hidden_size": 768, "intermediate_size": 3072, "num_attention_heads": 12},
@@ -60,7 +61,7 @@ def save_random(name: str, kind: str, folder: Path, *, tiny: bool = False, seed:
             f"no random weights can be made for the {kind} {name!r}, only for "
             f"{', '.join(builders)}: fetch its weights with `grounding-sdk weights pull`"
         )
-    with torch.random.fork_rng(devices=()):
+    with torch.random.fork_rng(devices=()), reading(folder):
         torch.manual_seed(seed)
         return builders[name](folder, tiny)
 
