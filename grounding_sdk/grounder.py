@@ -12,7 +12,7 @@ from grounding_sdk.models.registry import load_detector, load_segmenter
 from grounding_sdk.pipeline import OnError, Pipeline, StageLike
 from grounding_sdk.query import QueryLike
 from grounding_sdk.sources import find_images
-from grounding_sdk.stages import Detect, Merge, Parse, Refine, Relate, Segment
+from grounding_sdk.stages import Detect, Merge, Parse, Refine, Relate, Segment, Tile
 from grounding_sdk.text.rewrite import Rewriter
 
 
@@ -28,6 +28,8 @@ class Grounder:
         reader: How prompts are read: "auto" understands names, referring expressions and
             exclusions, "caption" looks for a sentence's nouns; see `Parse` for the others.
         rewriter: Gives names for what is asked by its use; see `Parse`. None asks nobody.
+        tile: Side in pixels of the overlapping tiles in which large pictures are looked at; None
+            looks at each picture as a whole.
         merge: How duplicates are removed; None keeps them.
         refine: How masks are cleaned up; None leaves them as the segmenter made them.
         device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
@@ -47,13 +49,15 @@ class Grounder:
         threshold: float | None = None,
         reader: str = "auto",
         rewriter: Rewriter | str | None = None,
+        tile: int | None = None,
         merge: Merge | None = Merge(),
         refine: Refine | None = Refine(),
         device: str | None = None,
         offline: bool | None = None,
     ) -> None:
         stages: list[StageLike] = [Parse(reader, rewriter)]
-        stages.append(Detect(load_detector(detector, device=device, offline=offline), threshold))
+        model = load_detector(detector, device=device, offline=offline)
+        stages.append(Detect(model, threshold) if tile is None else Tile(model, threshold, tile))
         if merge is not None:
             stages.append(merge)
         stages.append(Relate())

@@ -81,3 +81,10 @@ def test_folders_patterns_and_lists_name_pictures(tmp_path):
     array = np.zeros((4, 4, 3), np.uint8)
     assert next(find_images([array])) is array
     assert next(find_images(array)) is array
+
+
+def test_large_pictures_can_be_looked_at_in_tiles():
+    ground = Grounder(FakeDetector(), FakeSegmenter(), tile=64)
+    result = ground(np.zeros((100, 150, 3), np.uint8), "dog")
+    assert [step.stage for step in result.trace][:3] == ["parse", "tile", "merge"]
+    assert len(result) > 0

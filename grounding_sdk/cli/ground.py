@@ -45,6 +45,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     )
     parser.add_argument("--explain", action="store_true", help="say why each one was chosen")
     parser.add_argument("--threshold", type=float, metavar="X", help="lowest score, 0 to 1")
+    parser.add_argument(
+        "--tile", type=int, metavar="N", help="look at large pictures in N x N tiles"
+    )
     parser.add_argument("--device", metavar="D", help="cpu, cuda, ...; default: a GPU if any")
     parser.add_argument("--batch-size", type=int, default=4, metavar="N")
     parser.add_argument("--offline", action="store_true", default=None, help="never ask the hub")
@@ -75,6 +78,7 @@ def run(args: argparse.Namespace) -> int:
         threshold=args.threshold,
         reader=args.reader,
         rewriter=args.rewriter,
+        tile=args.tile,
         device=args.device,
         offline=args.offline,
     )

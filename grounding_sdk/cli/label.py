@@ -38,6 +38,9 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--segmenter", default="mini", metavar="NAME", help="'none' for boxes alone; default: mini"
     )
     parser.add_argument("--threshold", type=float, metavar="X", help="lowest score, 0 to 1")
+    parser.add_argument(
+        "--tile", type=int, metavar="N", help="look at large pictures in N x N tiles"
+    )
     parser.add_argument("--batch-size", type=int, default=4, metavar="N")
     parser.add_argument("--workers", type=int, default=1, metavar="N", help="processes; default: 1")
     parser.add_argument(
@@ -87,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         detector=args.detector,
         segmenter=None if args.segmenter.lower() == "none" else args.segmenter,
         threshold=args.threshold,
+        tile=args.tile,
         batch_size=args.batch_size,
         workers=args.workers,
         every_nth=args.every,

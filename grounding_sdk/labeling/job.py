@@ -53,6 +53,7 @@ class LabelJob:
         segmenter: As for `Grounder`; None gives boxes without masks.
         threshold: Lowest detector score; None takes the detector's own default.
         reader: How the query is read; see `Grounder`.
+        tile: Side of the tiles in which large pictures are looked at; None for none.
         merge: How duplicates are removed; None keeps them.
         refine: How masks are cleaned up; None leaves them as they are.
         batch_size: Number of images that go through the models together.
@@ -82,6 +83,7 @@ class LabelJob:
         segmenter: str | Path | Segmenter | None = "mini",
         threshold: float | None = None,
         reader: str = "auto",
+        tile: int | None = None,
         merge: Merge | None = Merge(),
         refine: Refine | None = Refine(),
         batch_size: int = 4,
@@ -96,7 +98,7 @@ class LabelJob:
         if batch_size < 1 or workers < 1:
             raise ConfigError("batch_size and workers must be at least 1")
         self.recipe = Recipe(
-            query, detector, segmenter, threshold, reader, merge, refine, device, offline
+            query, detector, segmenter, threshold, reader, tile, merge, refine, device, offline
         )
         self.items = find_items(source, every=every_nth, root=root)
         self.out = Path(out)

@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from grounding_sdk.models.ports import Detector, Segmenter
 from grounding_sdk.models.registry import model_info
 from grounding_sdk.pipeline import Pipeline
 from grounding_sdk.query import Query, QueryLike, check_threshold
-from grounding_sdk.stages import Merge, Parse, Refine
+from grounding_sdk.stages import Merge, Parse, Refine, Segment
 
 
 @dataclass(frozen=True)
@@ -36,6 +36,7 @@ class Recipe:
         segmenter: Likewise; None for boxes alone.
         threshold: For phrases without one of their own.
         reader: How the query is read.
+        tile: Side of the tiles in which large pictures are looked at.
         merge: How duplicates are removed.
         refine: How masks are cleaned up.
         device: Where the models run; this changes no fingerprint.
@@ -50,6 +51,7 @@ class Recipe:
     segmenter: str | Path | Segmenter | None = "mini"
     threshold: float | None = None
     reader: str = "auto"
+    tile: int | None = None
     merge: Merge | None = Merge()
     refine: Refine | None = Refine()
     device: str | None = None
@@ -75,13 +77,18 @@ class Recipe:
             self.detector,
             self.segmenter,
             threshold=self.threshold,
+            tile=self.tile,
             merge=self.merge,
             refine=self.refine,
             device=self.device,
             offline=self.offline,
         )
-        # The query has been read already.
-        return Pipeline(s for s in grounder.pipeline.stages if not isinstance(s, Parse))
+        # The query has been read already, and no picture comes twice.
+        return Pipeline(
+            replace(stage, cache=None) if isinstance(stage, Segment) else stage
+            for stage in grounder.pipeline.stages
+            if not isinstance(stage, Parse)
+        )
 
     def config(self) -> dict[str, Any]:
         """Returns all that the result depends on as plain JSON types.
@@ -98,6 +105,7 @@ class Recipe:
             "detector": _model(DETECTOR, self.detector, self.offline),
             "segmenter": _model(SEGMENTER, self.segmenter, self.offline),
             "threshold": self.threshold,
+            "tile": self.tile,
             "merge": self.merge and asdict(self.merge),
             "refine": self.refine and self.segmenter and asdict(self.refine),
         }
