@@ -223,6 +223,7 @@ class PhraseAdapter(nn.Module):
 
 
 LOOK_STRIDE = 8
+SILENT = 0.1  # squared length below which a phrase says nothing of looks
 
 
 class Looks(nn.Module):
@@ -245,17 +246,21 @@ class Looks(nn.Module):
 
     def forward(self, features: list[Tensor], boxes: Tensor, phrases: Tensor) -> Tensor:
         """Evidence (B, P, K) for boxes (B, P, 4) in pixels and phrases (K, 384)."""
-        return self.see(features, boxes) @ self.read(phrases).T
+        said = self.read(phrases)
+        if not said.any():  # nothing to look for
+            return said.new_zeros(boxes.shape[0], boxes.shape[1], len(said))
+        return self.see(features, boxes) @ said.T
 
     def read(self, phrases: Tensor) -> Tensor:
         """What phrases (K, 384) say of looks: (K, 64); the length says how much.
 
         Lengths below one are shortened by far, so that a plain name, which says little, says
-        nothing (the squashing of Sabour et al. 2017).
+        nothing (the squashing of Sabour et al. 2017); after training, exactly nothing.
         """
         said = self.phrase(10.0 * phrases)
         length = said.square().sum(-1, keepdim=True)
-        return said * length / (1 + length)
+        share = length / (1 + length)
+        return said * (share if self.training else share * (length > SILENT))
 
     def see(self, features: list[Tensor], boxes: Tensor) -> Tensor:
         """What boxes (B, P, 4) look like: (B, P, 64)."""

@@ -51,7 +51,7 @@ GREY = 114.0  # padding, as in training
 ENCODINGS_KEPT = 8  # about 5 MB each
 OBJECTNESS_SHARE = 0.3  # score = name^0.7 * objectness^0.3
 CANDIDATES, KEPT = 1000, 300  # boxes before and after suppression
-SAME_PHRASE_IOU, ANY_PHRASE_IOU = 0.6, 0.85  # overlap at which the weaker box goes
+SAME_PHRASE_IOU, ANY_PHRASE_IOU = 0.5, 0.85  # overlap at which the weaker box goes
 LOGITS_SIDE = 128  # of the returned logits, stretched over the image
 NOWHERE = -10.0  # logit outside of a mask's window
 WINDOWS_AT_ONCE = 32
@@ -152,7 +152,7 @@ class MiniDetector:
     def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
         """Detect each query's phrases in its image; see `grounding_sdk.models.ports.Detector`.
 
-        At most 300 boxes an image. Boxes of one phrase that overlap by 0.6 and boxes of any
+        At most 300 boxes an image. Boxes of one phrase that overlap by 0.5 and boxes of any
         phrases that overlap by 0.85 count as one, and the best is kept.
         """
         return [self._detect(i, q) for i, q in zip(images, queries, strict=True)]

@@ -34,12 +34,7 @@ def load_vision(path: str | Path) -> Mini:
     """Read what `save_vision` wrote, ready for inference."""
     with torch.device("meta"):
         model = Mini()
-    state = {k: v.float() for k, v in load_file(path).items()}
-    if not any(k.startswith(LOOKS) for k in state):  # made before there were looks
-        state |= {
-            LOOKS + k: torch.zeros(v.shape) for k, v in model.detector.looks.state_dict().items()
-        }
-    return _fill(model, state)
+    return _fill(model, {k: v.float() for k, v in load_file(path).items()})
 
 
 def save_text(encoder: TextEncoder, path: str | Path) -> None:

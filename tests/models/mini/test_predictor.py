@@ -79,6 +79,23 @@ def test_it_boxes_the_one_object(detector: MiniDetector) -> None:
     assert found["phrase_scores"].shape == (len(found), 1)
 
 
+@pytest.mark.parametrize("query", ["red ball . blue ball", "a ball that is red . blue thing"])
+def test_it_tells_colours_apart(detector: MiniDetector, query: str) -> None:
+    y, x = np.mgrid[0:360, 0:480]
+    pixels = np.full((360, 480, 3), 150, np.uint8)
+    for middle, colour in ((130, (200, 30, 30)), (350, (30, 60, 200))):
+        pixels[np.hypot(x - middle, y - 180) < 70] = colour
+    found = detector.detect([Image(pixels)], [Query.of(query).with_threshold(0.1)])[0]
+    best = found.xyxy[found["phrase_scores"].argmax(0)]
+    assert best[0, 2] < 240 < best[1, 0]  # red on the left, blue on the right
+
+
+def test_a_plain_name_says_nothing_of_looks(detector: MiniDetector) -> None:
+    looks, encode = detector.engine.model.detector.looks, detector.engine.phrases
+    assert not looks.read(encode(["dog", "tram", "person"])).any()
+    assert looks.read(encode(["red dog", "blue car"])).any(1).all()
+
+
 def test_nothing_found_keeps_every_column(detector: MiniDetector) -> None:
     blank = Image(np.full((64, 64, 3), 200, np.uint8))
     found = detector.detect([blank], [Query.of("zebra . tram").with_threshold(0.999)])[0]

@@ -119,7 +119,7 @@ def test_a_run_that_was_stopped_goes_on_and_ends(config: TrainConfig) -> None:
     assert "round 25" in lines[0]
     assert "detector loss" in lines[0]
     assert "masker loss" in lines[0]
-    for head in ("detector", "masker"):
+    for head in ("detector", "looks", "masker"):
         before, after = first["averages"][head], second["averages"][head]
         assert any(not torch.equal(before[k], v) for k, v in after.items())
     started, trained = load_file(WEIGHTS / VISION), load_file(out / VISION)
