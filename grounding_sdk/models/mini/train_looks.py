@@ -1,6 +1,6 @@
 """Lessons in looks: of four things that could be said of an annotated object, which is true?
 
-Only the two finest maps and the annotated boxes are needed, so that these lessons cost a tenth of
+Only the two finest maps and the annotated boxes are needed, so that these lessons cost a third of
 the detector's.
 """
 
