@@ -90,6 +90,8 @@ class Matches:
     ) -> None:
         known = COCO()
         known.dataset = {"info": {}, **truth}
+        if kind == "segm":
+            known.dataset["annotations"] = [_with_mask(a) for a in truth["annotations"]]
         with contextlib.redirect_stdout(io.StringIO()):  # pycocotools tells of each step
             known.createIndex()
             found = known.loadRes(_of_kind(results, kind)) if results else COCO()
@@ -167,6 +169,15 @@ def _mean_precision(precision: np.ndarray, iou: float | None) -> float:
         precision = precision[[round((iou - 0.5) / 0.05)]]
     known = precision[precision > -1]
     return float(known.mean()) if known.size else float("nan")
+
+
+def _with_mask(entry: Mapping[str, Any]) -> dict[str, Any]:
+    """An object whose mask is unknown becomes a crowd: what lies on it is not judged."""
+    if entry.get("segmentation"):
+        return dict(entry)
+    x, y, w, h = entry["bbox"]
+    outline = [x, y, x + w, y, x + w, y + h, x, y + h]
+    return {**entry, "iscrowd": 1, "segmentation": [outline]}
 
 
 def _of_kind(results: Sequence[Mapping[str, Any]], kind: str) -> list[dict[str, Any]]:

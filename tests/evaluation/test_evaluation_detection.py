@@ -218,6 +218,15 @@ def test_masks_in_results_are_judged():
     assert report.figures["mask_ap"].value == pytest.approx(oracle(segments, "segm")[0])
 
 
+def test_an_object_without_a_mask_does_not_count_for_masks(pictures):
+    partly = truth()
+    del partly["annotations"][1]["segmentation"]
+    report = evaluate_detection(Detector(), pictures, partly, segmenter=Segmenter(), rounds=0)
+    assert report.figures["mask_miou"].n == 2
+    assert report.figures["mask_ap50"].value >= 0
+    assert report.by_class["cat"].n == 1
+
+
 def test_a_limit_leaves_out_pictures_and_their_objects(pictures):
     report = evaluate_detection(Detector(), pictures, truth(), limit=1, rounds=0)
     assert report.figures["box_ap50"].n == 1
