@@ -438,7 +438,8 @@ class DescriptionReader(NounReader):
                 other.conditions = [
                     Condition("color", value=w) for w in words if w in lexicon.COLORS
                 ]
-            same = looks or words[-1] in NO_HEADS or self.head(other) == self.head(noun)
+            vague = not words or words[-1] in NO_HEADS
+            same = looks or vague or self.head(other) == self.head(noun)
             if other.determined or (same and other.conditions):
                 meant = self.described(other)
                 meant = replace(meant, phrase=thing, head=self.head(noun)) if same else meant

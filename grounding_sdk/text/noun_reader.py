@@ -144,7 +144,8 @@ class NounReader(Cursor):
             noun.number = 2
             return self.skip(2)
         number = lexicon.NUMBERS.get(word) or (int(word) if word.isdecimal() else 0)
-        counted = self._leads_to_noun(ahead) or ahead == "of" or noun.determined
+        alone = noun.determined and word != "one"  # "the other two", but not "the large one"
+        counted = self._leads_to_noun(ahead) or ahead == "of" or alone
         if 0 < number < 1000 and counted:
             noun.number, noun.number_at = number, self.at
             return self.skip()

@@ -4,31 +4,14 @@ import multiprocessing
 import multiprocessing.connection
 import os
 import signal
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import PIL.Image
 import pytest
+from deadly_models import Broken, Deadly
 
 from grounding_sdk.labeling import LabelingError, LabelJob, Ledger, workers
 from grounding_sdk.models.fakes import FakeDetector, FakeSegmenter
-
-
-@dataclass
-class Deadly(FakeDetector):
-    """Kills its process at the sight of a picture that is all of one grey."""
-
-    grey: int = -1
-
-    def detect(self, images, queries):
-        if any((image.pixels == self.grey).all() for image in images):
-            os.kill(os.getpid(), signal.SIGKILL)
-        return super().detect(images, queries)
-
-
-@dataclass
-class Broken(FakeDetector):
-    def detect(self, images, queries):
-        os.kill(os.getpid(), signal.SIGKILL)
 
 
 @pytest.fixture(autouse=True)

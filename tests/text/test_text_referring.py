@@ -13,6 +13,9 @@ from grounding_sdk.text.referring import read_phrases, read_prompt
 # A query prints what it means: "2 dog [largest]" asks a detector for "dog" and keeps two, by size;
 # "all" keeps all that fit; what stands without a number is a plain phrase.
 EXPRESSIONS = [
+    ("the cups except the leftmost one", "all cup [not leftmost]"),
+    ("cats, not the largest one", "all cat [not largest]"),
+    ("the dogs, not the other two", "all dog [not same as dog]"),
     ("something to sit on, not a chair", "something to sit on . not chair for something to sit on"),
     ("the cup left of the laptop", "1 cup [left of laptop]"),
     ("the two largest dogs", "2 dog [largest]"),
