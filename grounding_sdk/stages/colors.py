@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import cv2
 import numpy as np
 
@@ -94,6 +96,7 @@ def _lab(pixels: np.ndarray) -> np.ndarray:
     return np.asarray(lab * np.array([0.6, 1.0, 1.0], np.float32))
 
 
+@cache
 def _sample_lab() -> np.ndarray:
     samples = [sample for each in SAMPLES.values() for sample in each]
     return _lab(np.array([samples], np.uint8))[0]

@@ -7,6 +7,7 @@ flat: what is nearer to the camera is taken to stand lower in the picture and to
 from __future__ import annotations
 
 import numpy as np
+import supervision as sv
 
 Boxes = np.ndarray  # (N, 4) float xyxy in pixels
 Scores = np.ndarray  # float, in [0, 1]
@@ -107,17 +108,12 @@ def areas(boxes: Boxes) -> np.ndarray:
 
 def iou(ours: Boxes, theirs: Boxes) -> Scores:
     """Intersection over union, (N, M)."""
-    return _iou(ours[:, None, :].astype(float), theirs[None, :, :].astype(float))
+    return np.asarray(sv.box_iou_batch(ours, theirs))
 
 
 def _soft(value: np.ndarray, width: float) -> Scores:
     """A soft step: 0.5 where the value is 0, nearly 1 or 0 three widths away."""
     return 1 / (1 + np.exp(-np.clip(value / width, -50, 50)))
-
-
-def _iou(a: Boxes, b: Boxes) -> Scores:
-    shared = _shared(a, b)
-    return shared / np.maximum(areas(a) + areas(b) - shared, 1e-9)
 
 
 def _shared(a: Boxes, b: Boxes) -> np.ndarray:
@@ -205,7 +201,7 @@ _RELATIONS = {
     "held by": lambda a, b: _holds(b, a),
     "with": lambda a, b: np.maximum(_holds(a, b), 0.7 * _near(a, b)),
     "touching": lambda a, b: np.exp(-_gap(a, b) / (0.1 * _mean_diagonal(a, b))),
-    "same as": lambda a, b: np.clip((_iou(a, b) - 0.3) / 0.4, 0, 1),
+    "same as": lambda a, b: np.clip((iou(a[:, 0], b[0]) - 0.3) / 0.4, 0, 1),
     "larger than": lambda a, b: _soft(np.log(areas(a) / np.maximum(areas(b), 1e-6)), 0.15),
     "smaller than": lambda a, b: _soft(np.log(areas(b) / np.maximum(areas(a), 1e-6)), 0.15),
     "taller than": lambda a, b: _soft(np.log(_length(a, 1) / _length(b, 1)), 0.1),

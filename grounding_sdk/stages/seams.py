@@ -129,7 +129,7 @@ def _pairs(
     low = np.maximum(windows[first, :2], windows[second, :2])
     high = np.minimum(windows[first, 2:], windows[second, 2:])
     common = np.array([*low, *high], np.float32)
-    iou = _iou(_clipped(boxes_a, common), _clipped(boxes_b, common))
+    iou = sv.box_iou_batch(_clipped(boxes_a, common), _clipped(boxes_b, common))
     grow = np.array([-seam, -seam, seam, seam], np.float32)  # a sliver may be all border
     area_a, area_b = _area(boxes_a), _area(boxes_b)
     larger = area_a[:, None] > area_b[None]
@@ -222,10 +222,3 @@ def _shared(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     low = np.maximum(a[:, None, :2], b[None, :, :2])
     high = np.minimum(a[:, None, 2:], b[None, :, 2:])
     return np.asarray((high - low).clip(0).prod(axis=2))
-
-
-def _iou(a: np.ndarray, b: np.ndarray) -> np.ndarray:
-    """IoU (N, M); 0 where there is no area."""
-    shared = _shared(a, b)
-    union = _area(a)[:, None] + _area(b)[None] - shared
-    return np.asarray(np.divide(shared, union, out=np.zeros_like(shared), where=union > 0))

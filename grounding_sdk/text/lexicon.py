@@ -26,8 +26,6 @@ QUANTIFIERS = _words(
     """
 )
 DETERMINERS = ARTICLES | DEMONSTRATIVES | POSSESSIVES | QUANTIFIERS | {"another", "what", "which"}
-UNIVERSAL = _words("all both each every")  # "every dog" asks for all of them
-NEGATIONS = _words("no not without except excluding neither nor never none non isn't aren't n't")
 
 PRONOUNS = _words(
     """

@@ -27,6 +27,7 @@ from grounding_sdk.errors import ConfigError
 from grounding_sdk.query import Phrase, Query
 from grounding_sdk.text.affordances import AFFORDANCES, CATEGORIES
 from grounding_sdk.text.chat import ChatRewriter
+from grounding_sdk.text.plurals import singular
 
 KEY_VARIABLE = "GROUNDING_SDK_REWRITER_KEY"  # read by `load_rewriter`, if it is set
 
@@ -193,8 +194,8 @@ class LexicalRewriter:
         named = [word for word in words if word not in _POLITE]
         is_open = named[:1] != [] and (
             named[0] in _OPENERS
-            or _singular(named[0]) in _KINDS_OF_USE
-            or any(_singular(word) in _PLACEHOLDERS for word in named[:3])
+            or singular(named[0]) in _KINDS_OF_USE
+            or any(singular(word) in _PLACEHOLDERS for word in named[:3])
         )
         matched = [entry for entry in _entries() if entry.cue <= present]
         matched = [e for e in matched if not any(e.cue < other.cue for other in matched)]
@@ -237,7 +238,7 @@ def _read(table: str, is_category: bool) -> Iterator[_Entry]:
 
 
 def _stems(words: Iterable[str]) -> list[str]:
-    return [_stem(word) for word in words if word not in _EMPTY and _singular(word) not in _EMPTY]
+    return [_stem(word) for word in words if word not in _EMPTY and singular(word) not in _EMPTY]
 
 
 _IRREGULAR = {
@@ -265,11 +266,4 @@ def _stem(word: str) -> str:
             if instead == "" and stem[-1] == stem[-2] and stem[-1] not in "lsfz":
                 stem = stem[:-1]
             return stem.removesuffix("e")
-    return _singular(word).removesuffix("e")
-
-
-def _singular(word: str) -> str:
-    for ending, instead in (("ies", "y"), ("sses", "ss"), ("ches", "ch"), ("shes", "sh")):
-        if word.endswith(ending) and len(word) > 4:
-            return word.removesuffix(ending) + instead
-    return word[:-1] if len(word) > 3 and word.endswith("s") and word[-2] not in "su" else word
+    return singular(word).removesuffix("e")

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+import supervision as sv
 
 from grounding_sdk.image import Image
 from grounding_sdk.models.mini.attributes import COLOURS, colour_of, dye
@@ -96,7 +97,7 @@ def judge_pairs(detector: Detector, pairs: Iterable[Pair]) -> PairFigures:
         boxes = detector.detect([pair.image], [query])[0]
         scores = np.asarray(boxes.data["phrase_scores"])
         for i, truth in enumerate(pair.boxes):
-            there = _iou(boxes.xyxy, truth) >= 0.5
+            there = sv.box_iou_batch(boxes.xyxy, np.atleast_2d(truth))[:, 0] >= 0.5
             found.append(bool(there.any()))
             grounded.append(bool(len(boxes)) and bool(there[scores[:, i].argmax()]))
             if there.any():
@@ -130,10 +131,3 @@ def _paste(
     place[:] = (small[..., :3] * alpha + place * (1 - alpha)).astype(np.uint8)
     x0, y0, x1, y1 = mask_box((small[..., 3] > 127).astype(np.uint8))
     return x + x0, y + y0, x + x1, y + y1
-
-
-def _iou(boxes: np.ndarray, box: np.ndarray) -> np.ndarray:
-    low, high = np.maximum(boxes[:, :2], box[:2]), np.minimum(boxes[:, 2:], box[2:])
-    inter = (high - low).clip(0).prod(1)
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1) + (box[2:] - box[:2]).prod()
-    return inter / (area - inter)
