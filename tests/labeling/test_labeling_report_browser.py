@@ -270,7 +270,7 @@ def test_of_very_many_pictures_cards_are_made_as_they_are_needed(new_page, tmp_p
     assert page.locator(".card").count() <= 240
     while (made := page.locator(".card").count()) < 500:
         page.mouse.wheel(0, 100_000)
-        page.wait_for_function(f"document.querySelectorAll('.card').length > {made}")
+        page.locator(".card").nth(made).wait_for(state="attached")
     page.locator(".card").last.click()
     page.wait_for_selector("#viewer-name >> text=499.png")
     page.wait_for_selector("#objects [data-row='0']")
