@@ -68,9 +68,7 @@ def assign(
     return positive, owner, target.clamp(0.05, 1.0)
 
 
-# What an object is to a phrase. `CONTRARY`: it has the name and another attribute.
-OTHER, MATCH, UNKNOWN, CONTRARY = 0, 1, 2, 3
-CONTRARY_WEIGHT = 0.5
+OTHER, MATCH, UNKNOWN = 0, 1, 2  # what an object is to a phrase
 
 
 @dataclass(frozen=True, eq=False)
@@ -81,7 +79,7 @@ class Truth:
         boxes: (G, 4) xyxy.
         columns: (G,) int64 in 0..K-1, the phrase that is the object's plain name.
         weak: (G,) bool: the box only says where to look.
-        relation: (G, K) of `OTHER`, `MATCH`, `UNKNOWN`, `CONTRARY`.
+        relation: (G, K) of `OTHER`, `MATCH`, `UNKNOWN`.
     """
 
     boxes: Tensor
@@ -133,7 +131,6 @@ def detection_loss(
                 weights[i] *= ~(within[:, None] & (relation[g] != OTHER))
         known = relation[owner]
         value = weights[i, positive] * (known != UNKNOWN)
-        value = torch.where(known == CONTRARY, value.clamp(min=CONTRARY_WEIGHT), value)
         weights[i, positive] = torch.where(known == MATCH, 1.0, value)
         targets[i, positive] = target[:, None] * (known == MATCH)
         strong = ~weak[owner]

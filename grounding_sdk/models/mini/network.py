@@ -1,27 +1,31 @@
 """The embedded model, to be read as a lesson: words and pixels in, boxes and masks out.
 
-    pixels -> ImageEncoder (EfficientNet-Lite2, frozen) -> features at strides 4, 8, 16, 32
-    words  -> TextEncoder (MiniLM-L6, frozen)           -> one unit vector a phrase
-    features + vectors -> RegionTextHead                -> boxes with one score a phrase
-    features + boxes or points -> MaskHead              -> masks with a quality score
+    pixels -> ImageEncoder (frozen)           -> features at strides 4 to 64
+    words  -> TextEncoder (MiniLM-L6, frozen) -> one unit vector a phrase
+    features + vectors -> RegionTextHead      -> boxes with one score a phrase
+    features + boxes or points -> MaskHead    -> masks with a quality score
 
-One image encoding serves both heads. Everything is plain torch; the batch norms of the image
-encoder are folded into its convolutions when the published weights are converted.
+The image encoder is two published networks: NanoDet-g knows where things are (and COCO's 80
+names), EfficientNet-Lite2 what they are called (ImageNet's 1,000 names). Their names reach any
+phrase through the text space. One image encoding serves both heads. Everything is plain torch;
+batch norms are folded into convolutions when the published weights are converted.
 """
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-PIXEL_MEAN, PIXEL_SCALE = 127.0, 128.0  # how EfficientNet-Lite was trained: (pixel - 127) / 128
-STRIDES = (8, 16, 32, 64)  # of the detector's pyramid
+STRIDES = (8, 16, 32)  # of the detector's pyramid
 TEXT_DIM = 384
 
 
-# --- image encoder ---------------------------------------------------------------------------
+# --- image encoder: names --------------------------------------------------------------------
 
+PIXEL_MEAN, PIXEL_SCALE = 127.0, 128.0  # how EfficientNet-Lite was trained: (pixel - 127) / 128
 # (kernel, stride, expansion, channels, repeats) of EfficientNet-Lite2 (Tan and Le 2019, the
 # "lite" variant of 2020: no squeeze-excitation, ReLU6, fixed stem and head).
 LITE2_STAGES = (
@@ -33,9 +37,20 @@ LITE2_STAGES = (
     (5, 2, 6, 208, 5),
     (3, 1, 6, 352, 1),
 )
-# (channels, stride) of what the encoder gives: plain colours, then its features.
-MAPS = ((3, 4), (24, 4), (48, 8), (120, 16), (352, 32))
+LITE2_GIVEN = {1: 24, 2: 48, 4: 120, 6: 352}  # stages whose outputs are used: their channels
 TOP_CHANNELS, IMAGENET_CLASSES = 1280, 1000
+
+
+class Pointwise(nn.Conv2d):
+    """1x1 convolution as a matrix product: torch has no fast one for one picture on one thread."""
+
+    def __init__(self, inputs: int, outputs: int, bias: bool = True) -> None:
+        super().__init__(inputs, outputs, 1, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Mix the channels of (B, C, H, W)."""
+        weight = self.weight[:, :, 0, 0]
+        return functional.linear(x.permute(0, 2, 3, 1), weight, self.bias).permute(0, 3, 1, 2)
 
 
 class Conv(nn.Module):
@@ -56,7 +71,11 @@ class Conv(nn.Module):
         # only at the right and the bottom; that holds for the stem and the stage after it.
         self.lopsided = kernel == 3 and stride == 2 and inputs <= 96
         padding = 0 if self.lopsided else kernel // 2
-        self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
+        self.conv = (
+            Pointwise(inputs, outputs)
+            if kernel == 1
+            else nn.Conv2d(inputs, outputs, kernel, stride, padding, groups=groups)
+        )
         self.active = active
 
     def forward(self, x: Tensor) -> Tensor:
@@ -82,7 +101,7 @@ class InvertedResidual(nn.Module):
         return x + self.layers(x) if self.residual else self.layers(x)
 
 
-class ImageEncoder(nn.Module):
+class Lite2(nn.Module):
     """EfficientNet-Lite2 up to its last feature map, and its classifier as a 1x1 convolution."""
 
     def __init__(self) -> None:
@@ -99,23 +118,152 @@ class ImageEncoder(nn.Module):
             stages.append(nn.Sequential(*blocks))
         self.stages = nn.ModuleList(stages)
         self.top = Conv(inputs, TOP_CHANNELS, 1)
-        self.classifier = nn.Conv2d(TOP_CHANNELS, IMAGENET_CLASSES, 1)
+        self.classifier = Pointwise(TOP_CHANNELS, IMAGENET_CLASSES)
 
     def forward(self, pixels: Tensor) -> list[Tensor]:
-        """Encode (B, 3, H, W) pixels in 0..255, sides multiples of 32.
-
-        Returns:
-            Maps (B, C, H/s, W/s), channels C and strides s as in `MAPS`: colours, averaged, and
-            the features.
-        """
-        pixels = (pixels - PIXEL_MEAN) / PIXEL_SCALE
-        outputs = [functional.avg_pool2d(pixels, 4)]
-        x = self.stem(pixels)
+        """Encode (B, 3, H, W) RGB in 0..255: four maps, strides 4, 8, 16 and 32."""
+        x = self.stem((pixels - PIXEL_MEAN) / PIXEL_SCALE)
+        outputs = []
         for i, stage in enumerate(self.stages):
             x = stage(x)
-            if i in (1, 2, 4, 6):
+            if i in LITE2_GIVEN:
                 outputs.append(x)
         return outputs
+
+
+# --- image encoder: objects ------------------------------------------------------------------
+
+RGB_MEAN, RGB_DEVIATION = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet
+NANODET_STAGES = ((32, 1), (64, 2), (128, 2), (256, 3))  # (channels, pairs); twice that go out
+LEVEL = 128  # channels of NanoDet's pyramid
+OBJECT_CLASSES, REACH = 80, 10  # COCO's names; sides are 0 to 10 strides long
+
+
+def dense(inputs: int, outputs: int, kernel: int = 3, stride: int = 1) -> nn.Sequential:
+    """Convolution with bias and leaky ReLU."""
+    return nn.Sequential(
+        nn.Conv2d(inputs, outputs, kernel, stride, kernel // 2),
+        nn.LeakyReLU(0.1, inplace=True),
+    )
+
+
+class CrossStage(nn.Module):
+    """A stage of dense 3x3 convolutions whose first and last maps go out side by side."""
+
+    def __init__(self, inputs: int, channels: int, pairs: int, stride: int) -> None:
+        super().__init__()
+        half = channels // 2
+        self.enter = dense(inputs, channels, stride=stride)
+        self.narrow = nn.ModuleList(dense(channels, half) for _ in range(pairs))
+        self.again = nn.ModuleList(dense(half, half) for _ in range(pairs))
+        self.leave = dense(channels, channels)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(B, I, H, W) to (B, 2C, H/s, W/s)."""
+        first = x = self.enter(x)
+        for narrow, again in zip(self.narrow, self.again, strict=True):
+            x = narrow(x)
+            x = torch.cat([again(x), x], 1)
+        return torch.cat([self.leave(x), first], 1)
+
+
+class NanoDet(nn.Module):
+    """NanoDet-g (Lyu 2021): a one-stage detector of COCO's 80 names, all dense convolutions."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.stem = dense(3, 32, stride=2)
+        stages, inputs = [], 32
+        for i, (channels, pairs) in enumerate(NANODET_STAGES):
+            stages.append(CrossStage(inputs, channels, pairs, 1 if i == 0 else 2))
+            inputs = 2 * channels
+        self.stages = nn.ModuleList(stages)
+        self.lateral = nn.ModuleList(Pointwise(2 * c, LEVEL) for c, _ in NANODET_STAGES[1:])
+        self.hidden = nn.ModuleList(dense(LEVEL, LEVEL) for _ in STRIDES)
+        outputs = OBJECT_CLASSES + 4 * (REACH + 1)
+        self.outputs = nn.ModuleList(Pointwise(LEVEL, outputs) for _ in STRIDES)
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Encode (B, 3, H, W) RGB in 0..255: four maps, strides 4, 8, 16 and 32."""
+        mean, deviation = (pixels.new_tensor(x)[:, None, None] for x in (RGB_MEAN, RGB_DEVIATION))
+        x = functional.max_pool2d(self.stem((pixels - mean) / deviation), 3, 2, 1)
+        outputs = []
+        for stage in self.stages:
+            x = stage(x)
+            outputs.append(x)
+        return outputs
+
+    def read(self, features: list[Tensor]) -> list[tuple[Tensor, Tensor, Tensor]]:
+        """Run the head on the maps of strides 8, 16 and 32.
+
+        Returns:
+            For each stride: what the head saw (B, 256, h, w), class logits (B, 80, h, w) and
+            distances to the sides in strides (B, 4, h, w: left, top, right, bottom), the means
+            of distributions over whole strides (generalised focal loss, Li et al. 2020).
+        """
+        low, middle, high = (conv(x) for conv, x in zip(self.lateral, features[1:], strict=True))
+        middle = middle + resample(high, middle)
+        low = low + resample(middle, low)
+        middle = middle + resample(low, middle)
+        high = high + resample(middle, high)
+        steps = torch.arange(REACH + 1, device=low.device, dtype=low.dtype)
+        results = []
+        for x, hidden, outputs in zip((low, middle, high), self.hidden, self.outputs, strict=True):
+            seen = hidden(x)
+            classes, sides = outputs(seen).split([OBJECT_CLASSES, 4 * (REACH + 1)], 1)
+            shares = sides.unflatten(1, (4, REACH + 1)).softmax(2)
+            sides = torch.einsum("bsrhw,r->bshw", shares, steps)
+            results.append((torch.cat([x, seen], 1), classes, sides))
+        return results
+
+
+# --- image encoder ---------------------------------------------------------------------------
+
+# (channels, stride) of what the encoder gives: plain colours, NanoDet's maps, Lite2's maps.
+OBJECT_MAPS = tuple((2 * c, 4 * 2**i) for i, (c, _) in enumerate(NANODET_STAGES))
+NAME_MAPS = tuple((c, 8 * 2**i) for i, c in enumerate(LITE2_GIVEN.values()))
+MAPS = ((3, 4), *OBJECT_MAPS, *NAME_MAPS)
+MULTIPLE = 64  # sides of pictures
+
+
+@dataclass(frozen=True, eq=False)
+class Sight:
+    """What the encoder's own heads make of a picture, whatever is asked.
+
+    Attributes:
+        levels: See `NanoDet.read`.
+        top: (B, 1280, H/64, W/64), the last features of Lite2.
+        classes: (B, 1000, H/64, W/64), its class logits there.
+    """
+
+    levels: list[tuple[Tensor, Tensor, Tensor]]
+    top: Tensor
+    classes: Tensor
+
+
+class ImageEncoder(nn.Module):
+    """Both networks on one picture; Lite2 sees it at half the size, which it was trained for."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.objects = NanoDet()
+        self.names = Lite2()
+
+    def forward(self, pixels: Tensor) -> list[Tensor]:
+        """Encode (B, 3, H, W) RGB in 0..255, sides multiples of 64.
+
+        Returns:
+            Maps (B, C, H/s, W/s), channels C and strides s as in `MAPS`.
+        """
+        colours = functional.avg_pool2d((pixels - PIXEL_MEAN) / PIXEL_SCALE, 4)
+        names = self.names(functional.avg_pool2d(pixels, 2))
+        return [colours, *self.objects(pixels), *names]
+
+    def read(self, features: list[Tensor]) -> Sight:
+        """Run the networks' own heads on the maps that `forward` gave."""
+        top = self.names.top(features[-1])
+        levels = self.objects.read(features[1 : 1 + len(OBJECT_MAPS)])
+        return Sight(levels, top, self.names.classifier(top))
 
 
 # --- text encoder ----------------------------------------------------------------------------
@@ -172,14 +320,7 @@ class TextEncoder(nn.Module):
 # --- region-text detector --------------------------------------------------------------------
 
 WIDTH = 128  # channels of the detector and size of the space where regions meet words
-
-
-def top_down(lateral: list[Tensor]) -> list[Tensor]:
-    """Add each coarser map, upsampled, to the next finer one (fine to coarse order kept)."""
-    maps = [lateral[-1]]
-    for x in reversed(lateral[:-1]):
-        maps.insert(0, x + functional.interpolate(maps[0], size=x.shape[-2:], mode="nearest"))
-    return maps
+RARE = 5.0  # minus the logit of a class where nothing is
 
 
 class Separable(nn.Sequential):
@@ -188,21 +329,39 @@ class Separable(nn.Sequential):
     def __init__(self, channels: int) -> None:
         super().__init__(
             nn.Conv2d(channels, channels, 5, padding=2, groups=channels, bias=False),
-            nn.Conv2d(channels, channels, 1, bias=False),
+            Pointwise(channels, channels, bias=False),
             nn.GroupNorm(16, channels),
             nn.ReLU(inplace=True),
         )
+
+
+class Bridge(nn.Module):
+    """Which of the names that a network knows does a phrase mean?
+
+    The weights are a softmax over the similarity to each name. The gate says how far the names
+    cover the phrase at all: "tram" is near an ImageNet class, "person" is not.
+    """
+
+    names: Tensor
+
+    def __init__(self, count: int, slope: float, threshold: float) -> None:
+        super().__init__()
+        self.register_buffer("names", torch.zeros(count, TEXT_DIM))
+        self.gate = nn.Parameter(torch.tensor([slope, -slope * threshold]))
+
+    def forward(self, phrases: Tensor) -> Tensor:
+        """(K, 384) unit vectors to (K, names) weights, sums between 0 and 1."""
+        similarity = phrases @ self.names.T
+        known = torch.sigmoid(self.gate[0] * similarity.amax(-1, keepdim=True) + self.gate[1])
+        return known * torch.softmax(similarity / 0.04, dim=-1)
 
 
 class PhraseAdapter(nn.Module):
     """Carry MiniLM's phrase vectors into the space of regions.
 
     A linear map (started as the principal components of many names, which also removes what all
-    names share) plus a small residual network. The gate says how far ImageNet's classes cover
-    the phrase: "tram" is near a class, "person" is not.
+    names share) plus a small residual network.
     """
-
-    class_names: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -211,15 +370,10 @@ class PhraseAdapter(nn.Module):
         nn.init.zeros_(last.weight)
         nn.init.zeros_(last.bias)
         self.residual = nn.Sequential(nn.Linear(TEXT_DIM, 512), nn.ReLU(), nn.Dropout(0.1), last)
-        self.register_buffer("class_names", torch.zeros(IMAGENET_CLASSES, TEXT_DIM))
-        self.gate = nn.Parameter(torch.tensor([6.0, -3.0]))
 
-    def forward(self, phrases: Tensor) -> tuple[Tensor, Tensor]:
-        """Map (K, 384) unit vectors to (K, 128) unit vectors and (K, 1000) gated class weights."""
-        vectors = functional.normalize(self.linear(phrases) + self.residual(phrases), dim=-1)
-        similarity = phrases @ self.class_names.T
-        known = torch.sigmoid(self.gate[0] * similarity.amax(-1, keepdim=True) + self.gate[1])
-        return vectors, known * torch.softmax(similarity / 0.04, dim=-1)
+    def forward(self, phrases: Tensor) -> Tensor:
+        """Map (K, 384) unit vectors to (K, 128) unit vectors."""
+        return functional.normalize(self.linear(phrases) + self.residual(phrases), dim=-1)
 
 
 LOOK_STRIDE = 8
@@ -237,9 +391,9 @@ class Looks(nn.Module):
 
     def __init__(self, looks: int = 48, size: int = 64) -> None:
         super().__init__()
-        channels = MAPS[0][0] + MAPS[1][0]
+        channels = MAPS[0][0] + MAPS[1][0]  # the two finest maps
         self.cells = nn.Sequential(
-            nn.Conv2d(channels, 64, 1), nn.ReLU(), nn.Conv2d(64, looks, 1), nn.ReLU()
+            Pointwise(channels, 64), nn.ReLU(), Pointwise(64, looks), nn.ReLU()
         )
         self.box = nn.Sequential(nn.Linear(2 * looks + 2, 128), nn.ReLU(), nn.Linear(128, size))
         self.phrase = nn.Sequential(nn.Linear(TEXT_DIM, 128), nn.ReLU(), nn.Linear(128, size))
@@ -308,80 +462,83 @@ def box_means(table: Tensor, boxes: Tensor) -> Tensor:
 
 
 class RegionTextHead(nn.Module):
-    """Boxes with one score a phrase, from a pyramid of strides 8, 16, 32 and 64.
+    """Boxes with one score a phrase, from a pyramid of strides 8, 16 and 32.
 
     A position's score for a phrase is the scaled cosine of its vector to the phrase's vector,
-    plus the evidence of the ImageNet classes that the phrase resembles, plus that of what the
-    position's box looks like. The semantic shortcut from the last feature map reaches every
-    level, so that names never trained still work.
+    plus the evidence of COCO's and of ImageNet's classes that the phrase resembles, plus that of
+    what the position's box looks like. The last features of Lite2 reach every level, so that
+    names never trained still work. Boxes are NanoDet's, corrected: things that it was never
+    shown need other boxes.
     """
 
     def __init__(self) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, WIDTH, 1) for c, _ in MAPS[2:])
-        self.fine = nn.ModuleList(Separable(WIDTH) for _ in range(3))
-        self.coarse = Separable(WIDTH)
+        names = NAME_MAPS[: len(STRIDES)]
+        self.enter = nn.ModuleList(Pointwise(2 * LEVEL + c, WIDTH) for c, _ in names)
         self.tower = nn.Sequential(Separable(WIDTH), Separable(WIDTH))
         self.name_tower, self.box_tower = Separable(WIDTH), Separable(WIDTH)
-        self.embed = nn.Conv2d(WIDTH, WIDTH, 1)
-        self.shortcut = nn.Conv2d(TOP_CHANNELS, WIDTH, 1)
-        self.distances = nn.Conv2d(WIDTH, 4, 1)
-        self.objectness = nn.Conv2d(WIDTH, 1, 1)
-        self.distances.bias = nn.Parameter(torch.full((4,), 1.5))
-        self.objectness.bias = nn.Parameter(torch.full((1,), -3.0))
+        self.embed = Pointwise(WIDTH, WIDTH)
+        self.shortcut = Pointwise(TOP_CHANNELS, WIDTH)
+        self.correction = Pointwise(WIDTH, 4)
+        self.objectness = Pointwise(WIDTH, 1)
+        for last in (self.correction, self.objectness):
+            nn.init.zeros_(last.weight)
+            nn.init.zeros_(last.bias)  # type: ignore[arg-type]
         self.phrases = PhraseAdapter()
+        self.known_objects = Bridge(OBJECT_CLASSES, 12.0, 0.7)
+        self.known_classes = Bridge(IMAGENET_CLASSES, 6.0, 0.5)
         self.looks = Looks()
-        self.log_scale = nn.Parameter(torch.tensor(2.3))
+        self.log_scale = nn.Parameter(torch.tensor(2.0))
         self.bias = nn.Parameter(torch.tensor(-5.0))
+        self.object_evidence = nn.Parameter(torch.tensor(1.0))
         self.class_evidence = nn.Parameter(torch.tensor(0.5))
-        self.level_scale = nn.Parameter(torch.ones(len(STRIDES)))
 
     def forward(
-        self, features: list[Tensor], top: Tensor, classes: Tensor, phrases: Tensor
+        self, features: list[Tensor], sight: Sight, phrases: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Score every position of the pyramid against every phrase.
 
         Args:
             features: Maps from `ImageEncoder`.
-            top: (B, 1280, H/32, W/32), `ImageEncoder.top` of the last feature map.
-            classes: (B, 1000, H/32, W/32), `ImageEncoder.classifier` of `top`.
+            sight: What `ImageEncoder.read` made of them.
             phrases: (K, 384) unit vectors from `TextEncoder`.
 
         Returns:
-            Name logits (B, P, K), box sides as distances from the position in pixels (B, P, 4:
+            Phrase logits (B, P, K), box sides as distances from the position in pixels (B, P, 4:
             left, top, right, bottom) and objectness logits (B, P). P runs over the levels.
         """
-        vectors, class_weights = self.phrases(phrases)
-        evidence = (classes - classes.mean(1, keepdim=True)) / 3.0
+        names, sides, objectness = self.call(features, sight, phrases)
+        centres, _ = positions(4 * features[0].shape[-2], 4 * features[0].shape[-1])
+        boxes = boxes_from_sides(centres.to(sides.device), sides)
+        return names + self.looks(features, boxes, phrases), sides, objectness
+
+    def call(
+        self, features: list[Tensor], sight: Sight, phrases: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Like `forward`, by what things are called alone, whatever they look like."""
+        vectors = self.phrases(phrases)
+        object_weights, class_weights = self.known_objects(phrases), self.known_classes(phrases)
+        evidence = (sight.classes - sight.classes.mean(1, keepdim=True)) / 3.0
         evidence = self.class_evidence * torch.einsum("kc,bchw->bkhw", class_weights, evidence)
-        shortcut = self.shortcut(top)
+        shortcut = self.shortcut(sight.top)
+        names = features[-len(NAME_MAPS) :]
         outputs = []
-        for level, x in enumerate(self.pyramid(features)):
-            x = self.tower(x)
+        for stride, enter, x, (seen, classes, sides) in zip(
+            STRIDES, self.enter, names, sight.levels, strict=False
+        ):
+            x = self.tower(enter(torch.cat([seen, x], 1)))
             boxed = self.box_tower(x)
             region = self.embed(self.name_tower(x)) + resample(shortcut, x)
             region = functional.normalize(region, dim=1).flatten(2).transpose(1, 2)
             logits = self.log_scale.exp() * region @ vectors.T + self.bias
+            objects = (classes + RARE).flatten(2).transpose(1, 2)
+            logits = logits + self.object_evidence * objects @ object_weights.T
             logits = logits + resample(evidence, x).flatten(2).transpose(1, 2)
-            sides = (
-                functional.softplus(self.distances(boxed) * self.level_scale[level])
-                * STRIDES[level]
-            )
-            outputs.append(
-                (logits, sides.flatten(2).transpose(1, 2), self.objectness(boxed).flatten(1))
-            )
-        names, sides, objects = (torch.cat(parts, 1) for parts in zip(*outputs, strict=True))
-        size = (4 * features[0].shape[-2], 4 * features[0].shape[-1])
-        boxes = boxes_from_sides(positions(*size)[0].to(sides.device), sides.detach())
-        return names + self.looks(features, boxes, phrases), sides, objects
-
-    def pyramid(self, features: list[Tensor]) -> list[Tensor]:
-        """Mix the features down and up again: four maps of 128 channels, strides 8 to 64."""
-        maps = top_down([conv(x) for conv, x in zip(self.lateral, features[2:], strict=True)])
-        maps = [layer(x) for layer, x in zip(self.fine, maps, strict=True)]
-        for i in (1, 2):
-            maps[i] = maps[i] + resample(maps[i - 1], maps[i])
-        return [*maps, functional.max_pool2d(self.coarse(maps[2]), 2, ceil_mode=True)]
+            sides = sides.clamp(min=0.25) * self.correction(boxed).clamp(-3, 3).exp() * stride
+            objectness = self.objectness(boxed) + classes.amax(1, keepdim=True)
+            outputs.append((logits, sides.flatten(2).transpose(1, 2), objectness.flatten(1)))
+        logits, sides, objectness = (torch.cat(parts, 1) for parts in zip(*outputs, strict=True))
+        return logits, sides, objectness
 
 
 def resample(x: Tensor, like: Tensor) -> Tensor:
@@ -399,7 +556,7 @@ def positions(height: int, width: int) -> tuple[Tensor, Tensor]:
 
     >>> centres, strides = positions(64, 64)
     >>> centres[0].tolist(), strides[-1].item(), len(centres)
-    ([4.0, 4.0], 64.0, 85)
+    ([4.0, 4.0], 32.0, 84)
     """
     centres, strides = [], []
     for stride in STRIDES:
@@ -443,46 +600,74 @@ class MaskHead(nn.Module):
 
     def __init__(self, channels: int = 64, width: int = 64) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, 1) for c, _ in MAPS[1:])
-        self.enter = nn.Conv2d(channels + PROMPT_PLANES, width, 1)
+        self.lateral = nn.ModuleList(Pointwise(c, channels) for c, _ in MAPS[1:])
+        self.enter = Pointwise(channels + PROMPT_PLANES, width)
         self.trunk = nn.Sequential(*[Residual(width, d) for d in (1, 2, 4, 2, 1)])
         self.quality = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, MASKS))
-        self.rise = nn.Conv2d(width, 32, 1)
-        self.detail = nn.Conv2d(channels, 32, 1)
+        self.rise = Pointwise(width, 32)
+        self.detail = Pointwise(channels, 32)
         self.sharpen = nn.Sequential(
             nn.Conv2d(32, 32, 3, padding=1, bias=False),
             nn.GroupNorm(8, 32),
             nn.ReLU(),
-            nn.Conv2d(32, MASKS, 1),
+            Pointwise(32, MASKS),
         )
 
     def embed(self, features: list[Tensor]) -> Tensor:
         """Join the encoder's features into one map (B, 64, H/4, W/4), once an image."""
-        lateral = [conv(x) for conv, x in zip(self.lateral, features[1:], strict=True)]
-        return sum((resample(x, lateral[0]) for x in lateral[1:]), lateral[0])
+        joined: dict[int, Tensor] = {}  # by stride
+        for conv, x, (_, stride) in zip(self.lateral, features[1:], MAPS[1:], strict=True):
+            x = conv(x)
+            joined[stride] = joined[stride] + x if stride in joined else x
+        coarse, *finer = (joined[stride] for stride in sorted(joined, reverse=True))
+        for x in finer:
+            coarse = x + resample(coarse, x)
+        return coarse
 
-    def forward(
-        self, embedding: Tensor, owner: Tensor, windows: Tensor, planes: Tensor
-    ) -> tuple[Tensor, Tensor]:
-        """Decode masks inside windows.
+    def look(self, embedding: Tensor, owner: Tensor, windows: Tensor) -> tuple[Tensor, Tensor]:
+        """Look through windows, once for any number of decodings.
 
         Args:
             embedding: (B, 64, H/4, W/4) from `embed`.
             owner: (N,) int64, the image of each window.
             windows: (N, 4) xyxy in pixels of the encoded picture; may reach outside of it.
+
+        Returns:
+            What the trunk gets, (N, 64, 28, 28), and the detail that sharpens, (N, 32, 56, 56).
+        """
+        fine = sample_windows(embedding, owner, windows, WINDOW)
+        rows = self.enter.weight[:, : fine.shape[1]]
+        return functional.conv2d(functional.avg_pool2d(fine, 2), rows), self.detail(fine)
+
+    def forward(self, seen: tuple[Tensor, Tensor], planes: Tensor) -> tuple[Tensor, Tensor]:
+        """Decode masks inside windows.
+
+        Args:
+            seen: From `look`.
             planes: (N, 4, 28, 28) prompts in window coordinates, see `prompt_planes`.
 
         Returns:
             Mask logits (N, 3, 56, 56) and predicted IoU logits (N, 3).
         """
-        fine = sample_windows(embedding, owner, windows, WINDOW)
-        x = self.enter(torch.cat([functional.avg_pool2d(fine, 2), planes], 1))
-        x = self.trunk(x)
+        coarse, detail = seen
+        rows = self.enter.weight[:, -PROMPT_PLANES:]
+        x = self.trunk(coarse + functional.conv2d(planes, rows, self.enter.bias))
         quality = self.quality(x.mean((2, 3)))
         x = functional.interpolate(
             self.rise(x), scale_factor=2, mode="bilinear", align_corners=False
         )
-        return self.sharpen(functional.relu(x + self.detail(fine))), quality
+        return self.sharpen(functional.relu(x + detail)), quality
+
+
+def blend(logits: Tensor, scores: Tensor) -> Tensor:
+    """Mean of the alternatives (N, M, h, w), the better weighing more: (N, 1, h, w).
+
+    >>> mean = blend(torch.tensor([[[[1.0]], [[-1.0]]]]), torch.tensor([[0.9, 0.1]]))
+    >>> round(mean.item(), 3)
+    0.999
+    """
+    weights = torch.softmax(10.0 * scores, 1)
+    return (logits * weights[:, :, None, None]).sum(1, keepdim=True)
 
 
 def sample_windows(maps: Tensor, owner: Tensor, windows: Tensor, cells: int) -> Tensor:
@@ -504,7 +689,8 @@ def sample_windows(maps: Tensor, owner: Tensor, windows: Tensor, cells: int) -> 
         )
         out.append(rows[0].unflatten(1, (len(mine), cells)).transpose(0, 1))
     order = torch.argsort(owner, stable=True)
-    return torch.cat(out)[torch.argsort(order)]
+    sampled = torch.cat(out)[torch.argsort(order)]
+    return sampled.contiguous(memory_format=torch.channels_last)
 
 
 def prompt_planes(

@@ -28,8 +28,10 @@ from grounding_sdk.image import Image
 from grounding_sdk.models.mini.network import (
     BOX_MARGIN,
     MASKS,
+    MULTIPLE,
     WINDOW,
     Mini,
+    blend,
     boxes_from_sides,
     positions,
     prompt_planes,
@@ -47,7 +49,6 @@ from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.query import Query
 
-GREY = 114.0  # padding, as in training
 ENCODINGS_KEPT = 8  # about 5 MB each
 OBJECTNESS_SHARE = 0.3  # score = name^0.7 * objectness^0.3
 CANDIDATES, KEPT = 1000, 300  # boxes before and after suppression
@@ -65,7 +66,7 @@ class Encoding:
 
     Attributes:
         image_size: (height, width) of the image.
-        encoded_size: (height, width) of the image as the encoder saw it, without padding.
+        encoded_size: (height, width) of the image as the encoder saw it.
         features: Maps of the encoder, each (1, C, h, w).
         embedding: What the mask decoder reads, (1, 64, h/4, w/4).
     """
@@ -112,18 +113,28 @@ class Engine:
 
     @torch.inference_mode()
     def _encode(self, image: Image) -> Encoding:
-        height, width = image.size
-        scale = self.side / max(height, width)
-        size = max(1, round(height * scale)), max(1, round(width * scale))
+        size = encoded_size(image.size, self.side)
         pixels = np.asarray(
             PILImage.fromarray(image.pixels).resize(
                 size[::-1], PILImage.Resampling.BILINEAR, reducing_gap=2.0
             )
         )
         x = torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None].float()
-        x = functional.pad(x, (0, -size[1] % 32, 0, -size[0] % 32), value=GREY)
         features = self.model.encoder(x.contiguous(memory_format=torch.channels_last))
         return Encoding(image.size, size, tuple(features), self.model.masker.embed(features))
+
+
+def encoded_size(image_size: tuple[int, int], side: int) -> tuple[int, int]:
+    """Scale (height, width) to `side` pixels on the long side, both to multiples of 64.
+
+    Stretching a little costs nothing that could be measured, and no padding is computed.
+
+    >>> encoded_size((480, 640), 448)
+    (320, 448)
+    """
+    scale = side / max(image_size)
+    height, width = (max(1, round(n * scale / MULTIPLE)) * MULTIPLE for n in image_size)
+    return height, width
 
 
 @lru_cache(maxsize=4)
@@ -180,10 +191,8 @@ class MiniDetector:
         """Score every position: boxes (P, 4) in encoded pixels and scores (P, K) in 0..1."""
         model = self.engine.model
         features = list(encoding.features)
-        top = model.encoder.top(features[-1])
-        classes = model.encoder.classifier(top)
         phrases = self.engine.phrases(query.texts)
-        names, sides, objects = model.detector(features, top, classes, phrases)
+        names, sides, objects = model.detector(features, model.encoder.read(features), phrases)
         height, width = (4 * n for n in features[0].shape[-2:])
         centres, _ = (x.to(sides.device) for x in positions(height, width))
         height, width = encoding.encoded_size
@@ -254,21 +263,23 @@ class MiniSegmenter:
         is the blend of the alternatives; several are the alternatives, best first.
         """
         windows = _grow(task.boxes, BOX_MARGIN)
-        first = blend(*self._run(embedding, windows, task))
-        rough = functional.avg_pool2d(torch.from_numpy(first).sigmoid(), 2)
-        logits, scores = self._run(embedding, windows, task, rough)
+        logits, scores = self._run(embedding, windows, task, twice=True)
         if many == 1:
-            return windows[:, None], blend(logits, scores), scores.max(1, keepdims=True)
-        order = np.argsort(-scores, axis=1, kind="stable")[:, :many]
-        rows = np.arange(len(order))[:, None]
-        return np.repeat(windows[:, None], many, axis=1), logits[rows, order], scores[rows, order]
+            logits, scores = blend(logits, scores), scores.amax(1, keepdim=True)
+            return windows[:, None], logits.numpy(), scores.numpy()
+        order = scores.sort(dim=1, descending=True, stable=True).indices[:, :many]
+        rows = torch.arange(len(order))[:, None]
+        logits, scores = logits[rows, order], scores[rows, order]
+        return np.repeat(windows[:, None], many, axis=1), logits.numpy(), scores.numpy()
 
     def _from_points(
         self, embedding: Encoding, task: _Task, multimask: bool
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Look in windows of several sizes, then again in the boxes of what was found there."""
         candidates = [_point_windows(embedding, task, part) for part in POINT_WINDOWS]
-        rough, scores = zip(*(self._run(embedding, w, task) for w in candidates), strict=True)
+        rough, scores = zip(
+            *([x.numpy() for x in self._run(embedding, w, task)] for w in candidates), strict=True
+        )
         best = [s.argmax(1) for s in scores]  # the best alternative in each window
         rows = np.arange(len(task))
         found = np.stack(
@@ -290,13 +301,10 @@ class MiniSegmenter:
         return windows[rows, order], logits[rows, order], finals[rows, order]
 
     def _run(
-        self, embedding: Encoding, windows: np.ndarray, task: _Task, rough: Tensor | None = None
-    ) -> tuple[np.ndarray, np.ndarray]:
-        """Decode windows (N, 4), a few at a time: logits (N, 3, 56, 56) and IoUs (N, 3).
-
-        `rough` (N, 1, 28, 28) are probabilities in the windows, in place of the task's masks.
-        """
-        device = embedding.embedding.device
+        self, embedding: Encoding, windows: np.ndarray, task: _Task, *, twice: bool = False
+    ) -> tuple[Tensor, Tensor]:
+        """Decode windows (N, 4), a few at a time: logits (N, 3, 56, 56) and IoUs (N, 3)."""
+        masker, device = self.engine.model.masker, embedding.embedding.device
         outputs = []
         for start in range(0, len(windows), WINDOWS_AT_ONCE):
             part = slice(start, start + WINDOWS_AT_ONCE)
@@ -306,14 +314,17 @@ class MiniSegmenter:
                 for x in (task.boxes, task.points, task.labels)
             )
             planes = prompt_planes(where, boxes, points, labels)
-            if rough is not None:
-                planes[:, 3] = rough[part, 0].to(device)
-            elif task.masks is not None:
+            if task.masks is not None:
                 planes[:, 3] = _look(task.masks[part], windows[part], embedding).to(device)
             owner = torch.zeros(len(where), dtype=torch.long, device=device)
-            logits, quality = self.engine.model.masker(embedding.embedding, owner, where, planes)
-            outputs.append((logits.float().cpu().numpy(), quality.sigmoid().float().cpu().numpy()))
-        logits, scores = (np.concatenate(x) for x in zip(*outputs, strict=True))
+            seen = masker.look(embedding.embedding, owner, where)
+            logits, quality = masker(seen, planes)
+            if twice:
+                rough = blend(logits, quality.sigmoid()).sigmoid()
+                planes[:, 3] = functional.avg_pool2d(rough, 2)[:, 0]
+                logits, quality = masker(seen, planes)
+            outputs.append((logits.float().cpu(), quality.sigmoid().float().cpu()))
+        logits, scores = (torch.cat(x) for x in zip(*outputs, strict=True))
         return logits, scores
 
 
@@ -345,17 +356,6 @@ class _Task:
 
     def with_boxes(self, boxes: np.ndarray) -> _Task:
         return _Task(_with_area(boxes), self.points, self.labels, self.masks)
-
-
-def blend(logits: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Mean of the alternatives (N, M, h, w), the better weighing more: (N, 1, h, w).
-
-    >>> blend(np.array([[[[1.0]], [[-1.0]]]]), np.array([[0.9, 0.1]])).round(3).ravel().tolist()
-    [0.999]
-    """
-    weights = np.exp(10.0 * scores)
-    weights /= weights.sum(1, keepdims=True)
-    return (logits * weights[:, :, None, None]).sum(1, keepdims=True)
 
 
 def _with_area(boxes: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""The detector's lessons: names, their absence, and attributes beside their contraries."""
+"""The detector's lessons: names, and their absence."""
 
 from __future__ import annotations
 
@@ -8,10 +8,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from grounding_sdk.models.mini.attributes import ATTRIBUTES, FORMS, KINDS
 from grounding_sdk.models.mini.config import Batches, TrainConfig
 from grounding_sdk.models.mini.losses import (
-    CONTRARY,
     MATCH,
     OTHER,
     UNKNOWN,
@@ -25,7 +23,6 @@ from grounding_sdk.models.mini.synonyms import variants
 from grounding_sdk.models.mini.text import PhraseEncoder
 
 ALIKE = 0.8  # cosine of names too near in meaning to be told apart
-PAIRS = 20  # objects of a batch whose attribute is asked, each with a contrary
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,26 +70,20 @@ def detector_losses(
         slots = draw_slots(pool, slots, config, random)
         sources = torch.from_numpy(pool.info[slots, 1].astype(np.int64))
         ids = torch.from_numpy(pool.names[slots].astype(np.int64)) - 1
-        attributes = torch.from_numpy(pool.attributes[slots].astype(np.int64)) - 1
-        plain = choose_names(lexicon, ids, sources, config.negatives, random)
-        paired = choose_pairs(ids, attributes, random)
-        asked = [random.choice(variants(lexicon.names[n]), p=chances(n, lexicon)) for n in plain]
-        asked += [phrase_of(lexicon.names[n], a, random) for n, a in paired]
-        columns = torch.tensor(plain + [n for n, _ in paired])
-        stated = torch.tensor([-1] * len(plain) + [a for _, a in paired])
+        columns = choose_names(lexicon, ids, sources, config.negatives, random)
+        asked = [random.choice(variants(lexicon.names[n]), p=chances(n, lexicon)) for n in columns]
         features = [x.to(device) for x in pool.load(slots)]
         with torch.no_grad():
-            top = model.encoder.top(features[-1])
-            classes = model.encoder.classifier(top)
-        logits, sides, objects = model.detector(features, top, classes, phrases(asked).to(device))
+            sight = model.encoder.read(features)
+        logits, sides, objects = model.detector.call(features, sight, phrases(asked).to(device))
         truths = []
-        for row, attribute, slot in zip(ids, attributes, slots, strict=True):
+        for row, slot in zip(ids, slots, strict=True):
             count = int((row >= 0).sum())
-            relation = relate(row[:count], attribute[:count], columns, stated, lexicon.nearness)
+            relation = relate(row[:count], columns, lexicon.nearness)
             truths.append(
                 Truth(
                     torch.from_numpy(pool.boxes[slot, :count].copy()).to(device),
-                    (row[:count, None] == columns[: len(plain)]).int().argmax(1).to(device),
+                    (row[:count, None] == columns).int().argmax(1).to(device),
                     torch.from_numpy(pool.weak[slot, :count].astype(bool)).to(device),
                     relation.to(device),
                 )
@@ -109,8 +100,8 @@ def detector_losses(
 
 def choose_names(
     lexicon: Lexicon, ids: Tensor, sources: Tensor, negatives: int, random: np.random.Generator
-) -> list[int]:
-    """The names to ask: all that are present, and absent ones, half of them near in meaning."""
+) -> Tensor:
+    """The names to ask (K,): all that are present, and absent ones, half of them near."""
     present = torch.unique(ids[ids >= 0])
     candidates = lexicon.own[sources].any(0)
     candidates[present] = False
@@ -121,59 +112,23 @@ def choose_names(
     lure = nearness.amax(1).numpy() + random.gumbel(0, 0.05, len(absent))
     near = absent[lure.argsort()[::-1][: negatives // 2].copy()]
     others = random.permutation(np.setdiff1d(absent.numpy(), near.numpy()))
-    return [*present.tolist(), *near.tolist(), *others[: negatives - len(near)].tolist()]
+    return torch.cat([present, near, torch.from_numpy(others[: negatives - len(near)])])
 
 
-def choose_pairs(
-    ids: Tensor, attributes: Tensor, random: np.random.Generator
-) -> list[tuple[int, int]]:
-    """Names with attributes to ask: some that are present, and for each a contrary."""
-    there = torch.stack([ids, attributes], -1)[(ids >= 0) & (attributes >= 0)]
-    if not len(there):
-        return []
-    present = torch.unique(there, dim=0).numpy()
-    chosen = [(int(n), int(a)) for n, a in random.permutation(present)[:PAIRS]]
-    asked = dict.fromkeys(chosen)
-    for name, attribute in chosen:
-        others = [i for i, k in enumerate(KINDS) if k == KINDS[attribute] and i != attribute]
-        asked[(name, int(random.choice(others)))] = None
-    return list(asked)
-
-
-def relate(
-    ids: Tensor, attributes: Tensor, columns: Tensor, stated: Tensor, nearness: Tensor
-) -> Tensor:
+def relate(ids: Tensor, columns: Tensor, nearness: Tensor) -> Tensor:
     """What each object is to each phrase.
 
     Args:
         ids: (G,) names of the objects.
-        attributes: (G,) of the objects, -1 where unknown.
         columns: (K,) names of the phrases.
-        stated: (K,) attributes of the phrases, -1 for a plain name.
         nearness: (N, N) cosine of the names.
 
     Returns:
-        (G, K) of `OTHER`, `MATCH`, `UNKNOWN`, `CONTRARY`.
+        (G, K) of `OTHER`, `MATCH`, `UNKNOWN`.
     """
-    kinds = torch.tensor([*KINDS, -1])  # the last for "no attribute"
-    same = ids[:, None] == columns
     relation = torch.where(nearness[ids][:, columns] > ALIKE, UNKNOWN, OTHER)
-    agrees = (stated < 0) | (attributes[:, None] == stated)
-    rival = (
-        (stated >= 0) & (attributes >= 0)[:, None] & (kinds[attributes][:, None] == kinds[stated])
-    )
-    relation[same] = UNKNOWN
-    relation[same & rival] = CONTRARY
-    relation[same & agrees] = MATCH
+    relation[ids[:, None] == columns] = MATCH
     return relation
-
-
-def phrase_of(name: str, attribute: int, random: np.random.Generator) -> str:
-    """A name with an attribute, said in one of several ways."""
-    word = ATTRIBUTES[attribute]
-    forms = variants(name)
-    form = forms[random.integers(len(forms))] if random.random() < 0.3 else name
-    return str(random.choice(FORMS[word])).format(a=word, n=form)
 
 
 def draw_slots(

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from grounding_sdk.models.mini.attributes import KINDS
+from grounding_sdk.models.mini.attributes import ATTRIBUTES, FORMS, KINDS
 from grounding_sdk.models.mini.config import Batches, TrainConfig
 from grounding_sdk.models.mini.network import Mini
 from grounding_sdk.models.mini.pictures import Pictures, all_names
 from grounding_sdk.models.mini.pool import FeaturePool
+from grounding_sdk.models.mini.synonyms import variants
 from grounding_sdk.models.mini.text import PhraseEncoder
-from grounding_sdk.models.mini.train_detector import phrase_of
 
 OBJECTS = 24  # of a round
 CHOICES = 4  # phrases for an object: the true attribute, and others of its kind
@@ -56,12 +56,21 @@ def looks_losses(
             for option in row_of_options
         ]
         boxes = jitter(pool.boxes[objects, row], random)
-        features = [x[torch.from_numpy(owner)].to(device) for x in pool.load(slots, maps=2)]
-        seen = looks.see(features, torch.from_numpy(boxes)[:, None].to(device))[:, 0]
+        features = [x.to(device) for x in pool.load(slots, maps=2)]
+        everywhere = torch.from_numpy(boxes).to(device).expand(len(slots), -1, -1)
+        seen = looks.see(features, everywhere)[torch.from_numpy(owner), torch.arange(len(owner))]
         said = looks.read(phrases(asked).to(device)).view(len(owner), -1, seen.shape[1])
         evidence = (said * seen[:, None]).sum(-1)
         spoken = looks.phrase(10.0 * phrases(plain).to(device)).square().sum(-1)
         yield choice_loss(evidence, spoken, torch.from_numpy(options >= 0).to(device))
+
+
+def phrase_of(name: str, attribute: int, random: np.random.Generator) -> str:
+    """A name with an attribute, said in one of several ways."""
+    word = ATTRIBUTES[attribute]
+    forms = variants(name)
+    form = forms[random.integers(len(forms))] if random.random() < 0.3 else name
+    return str(random.choice(FORMS[word])).format(a=word, n=form)
 
 
 def choices(attribute: int, random: np.random.Generator) -> np.ndarray:

@@ -13,6 +13,7 @@ from grounding_sdk.models.mini.network import (
     BOX_MARGIN,
     WINDOW,
     Mini,
+    blend,
     prompt_planes,
     sample_windows,
 )
@@ -58,14 +59,13 @@ def mask_losses(
         planes[:, 3] = earlier_mask(target, random)
         planes, windows = planes.to(device), windows.to(device)
         embedding = model.masker.embed([x.to(device) for x in pool.load(slots)])
-        owners = torch.tensor(owner, device=device)
+        seen = model.masker.look(embedding, torch.tensor(owner, device=device), windows)
         if random.random() < 0.5:
             with torch.no_grad():
-                first, quality = model.masker(embedding, owners, windows, planes)
-                weights = torch.softmax(10.0 * quality.sigmoid(), 1)[:, :, None, None]
-                rough = (first * weights).sum(1, keepdim=True).sigmoid()
+                first, quality = model.masker(seen, planes)
+                rough = blend(first, quality.sigmoid()).sigmoid()
                 planes[:, 3] = nn.functional.avg_pool2d(rough, 2)[:, 0]
-        logits, quality = model.masker(embedding, owners, windows, planes)
+        logits, quality = model.masker(seen, planes)
         yield mask_loss(logits, quality, target.to(device), outside.to(device))
 
 

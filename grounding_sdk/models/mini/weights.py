@@ -1,7 +1,8 @@
-"""The weight files: safetensors, matrices of the text encoder as int8, the rest as fp16.
+"""The weight files: safetensors, what is frozen as int8, what is trained here as fp16.
 
-`text.safetensors` holds each matrix as int8 rows with one fp32 scale a row (`<name>` and
-`<name>.scale`); `vision.safetensors` is plain fp16. Loading gives fp32 again.
+Large matrices and kernels of the frozen encoders are rows of int8 with one fp32 scale a row
+(`<name>` and `<name>.scale`); small ones weigh little and lose more. Loading gives fp32 again;
+reading and writing again changes nothing.
 """
 
 from __future__ import annotations
@@ -20,45 +21,62 @@ from grounding_sdk.models.mini.network import Mini, TextEncoder
 VISION, TEXT, TOKENIZER = "vision.safetensors", "text.safetensors", "tokenizer.json"
 CONFIG = "config.json"
 SCALE = ".scale"
+FROZEN = ("encoder.", "detector.known_objects.names", "detector.known_classes.names")
+LARGE = 2**15  # values of a matrix or kernel that is stored as int8
 LOOKS = "detector.looks."
 
 Module = TypeVar("Module", bound=nn.Module)
 
 
 def save_vision(state: dict[str, Tensor], path: str | Path) -> None:
-    """Write the state of the image encoder and the heads as fp16."""
-    save_file({k: v.detach().half().cpu().contiguous() for k, v in state.items()}, path)
+    """Write the state of the image encoder and the heads: int8 what is large, the rest fp16."""
+    state = {name: value.detach().cpu() for name, value in state.items()}
+    packed = pack({name: value for name, value in state.items() if name.startswith(FROZEN)})
+    whole = {k: v.half().contiguous() for k, v in state.items() if k not in packed}
+    save_file({**packed, **whole}, path)
 
 
 def load_vision(path: str | Path) -> Mini:
-    """Read what `save_vision` wrote, ready for inference."""
+    """Read what `save_vision` wrote, as fp32, ready for inference."""
     with torch.device("meta"):
         model = Mini()
-    return _fill(model, {k: v.float() for k, v in load_file(path).items()})
+    return _fill(model, unpack(load_file(path)))
 
 
 def save_text(encoder: TextEncoder, path: str | Path) -> None:
     """Write the text encoder, matrices as int8."""
-    state = {}
-    for name, value in encoder.state_dict().items():
-        if value.ndim == 2:
-            state[name], state[name + SCALE] = quantise(value)
-        else:
-            state[name] = value.contiguous()
-    save_file(state, path)
+    state = encoder.state_dict()
+    packed = pack(state)
+    whole = {name: value.contiguous() for name, value in state.items() if name not in packed}
+    save_file({**packed, **whole}, path)
 
 
 def load_text(path: str | Path) -> TextEncoder:
     """Read what `save_text` wrote, as fp32, ready for inference."""
-    stored = load_file(path)
-    state = {
-        k: v.float() * stored[k + SCALE] if k + SCALE in stored else v
-        for k, v in stored.items()
-        if not k.endswith(SCALE)
-    }
     with torch.device("meta"):
         encoder = TextEncoder()
-    return _fill(encoder, state)
+    return _fill(encoder, unpack(load_file(path)))
+
+
+def pack(state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Large matrices and kernels as int8 rows and their scales; what is small is left out."""
+    packed = {}
+    for name, value in state.items():
+        if value.ndim >= 2 and value.numel() >= LARGE:
+            rows, packed[name + SCALE] = quantise(value.flatten(1))
+            packed[name] = rows.view(value.shape)
+    return packed
+
+
+def unpack(stored: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Undo `pack`, up to rounding; all values in fp32."""
+    state = {}
+    for name, value in stored.items():
+        if name + SCALE in stored:
+            state[name] = (value.flatten(1) * stored[name + SCALE]).view(value.shape)
+        elif not name.endswith(SCALE):
+            state[name] = value.float()
+    return state
 
 
 def quantise(matrix: Tensor) -> tuple[Tensor, Tensor]:
