@@ -18,6 +18,7 @@ On a busy machine, `--threads 1 --processor-time` leaves out what others take.
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
 import sys
 import tempfile
@@ -91,6 +92,7 @@ def main() -> None:
     parser.add_argument("--size", type=int, nargs=2, default=[1280, 960], metavar=("W", "H"))
     parser.add_argument("--phrases", type=int, default=5)
     parser.add_argument("--vocabulary", type=int)
+    parser.add_argument("--side", type=int, help="Grounding DINO's shorter side, less for a glance")
     parser.add_argument("--same", action="store_true")
     parser.add_argument("--precision", choices=["exact", "fast"], default="exact")
     parser.add_argument("--repeats", type=int, default=5)
@@ -106,6 +108,8 @@ def main() -> None:
 
     with tempfile.TemporaryDirectory() as place:
         folder = save_random(arguments.model, "detector", Path(place))
+        if arguments.side:
+            smaller(folder / "processor_config.json", arguments.side)
         detector = load_detector(folder, precision=arguments.precision)
 
         def ours(count: int) -> Callable[[], Any]:
@@ -131,6 +135,12 @@ def main() -> None:
             difference = (features(detector._model, few) - expected).abs().max()
             say(f"features differ by {difference / expected.abs().max():.1e}")
         compare((reference.says, "ours"), (theirs, few), arguments.repeats, clock)
+
+
+def smaller(config: Path, side: int) -> None:
+    told = json.loads(config.read_text())
+    told["image_processor"]["size"] = {"shortest_edge": side, "longest_edge": 2 * side}
+    config.write_text(json.dumps(told))
 
 
 def words(count: int) -> list[str]:
