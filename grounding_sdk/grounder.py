@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from grounding_sdk.grounding import Grounding
 from grounding_sdk.image import ImageLike
@@ -14,6 +15,9 @@ from grounding_sdk.query import QueryLike
 from grounding_sdk.sources import find_images
 from grounding_sdk.stages import Detect, Merge, Parse, Refine, Relate, Segment, Tile
 from grounding_sdk.text.rewrite import Rewriter
+
+if TYPE_CHECKING:
+    from grounding_sdk.models.precision import Precision
 
 
 class Grounder:
@@ -35,6 +39,7 @@ class Grounder:
         device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
         offline: Whether to keep off the model hub; None follows GROUNDING_SDK_OFFLINE and
             HF_HUB_OFFLINE.
+        precision: "exact" or "fast" for both models; see `load_detector`.
 
     Raises:
         UnknownModelError: If a name is not known; the message lists what is near.
@@ -54,15 +59,17 @@ class Grounder:
         refine: Refine | None = Refine(),
         device: str | None = None,
         offline: bool | None = None,
+        precision: Precision | None = None,
     ) -> None:
         stages: list[StageLike] = [Parse(reader, rewriter)]
-        model = load_detector(detector, device=device, offline=offline)
+        model = load_detector(detector, device=device, offline=offline, precision=precision)
         stages.append(Detect(model, threshold) if tile is None else Tile(model, threshold, tile))
         if merge is not None:
             stages.append(merge)
         stages.append(Relate())
         if segmenter is not None:
-            stages.append(Segment(load_segmenter(segmenter, device=device, offline=offline)))
+            masker = load_segmenter(segmenter, device=device, offline=offline, precision=precision)
+            stages.append(Segment(masker))
             if refine is not None:
                 stages.append(refine)
         self.pipeline = Pipeline(stages)

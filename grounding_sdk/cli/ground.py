@@ -49,6 +49,11 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         "--tile", type=int, metavar="N", help="look at large pictures in N x N tiles"
     )
     parser.add_argument("--device", metavar="D", help="cpu, cuda, ...; default: a GPU if any")
+    parser.add_argument(
+        "--precision",
+        choices=("exact", "fast"),
+        help="fast: bfloat16 where the device gains from it; default: exact",
+    )
     parser.add_argument("--batch-size", type=int, default=4, metavar="N")
     parser.add_argument("--offline", action="store_true", default=None, help="never ask the hub")
     parser.add_argument("--json", action="store_true", help="print the results as one JSON object")
@@ -81,6 +86,7 @@ def run(args: argparse.Namespace) -> int:
         tile=args.tile,
         device=args.device,
         offline=args.offline,
+        precision=args.precision,
     )
     names = _Names(args.out, images)
     file_names = dict(named)

@@ -37,6 +37,7 @@ from grounding_sdk.models.catalog import (
 
 if TYPE_CHECKING:
     from grounding_sdk.models.ports import Detector, Segmenter
+    from grounding_sdk.models.precision import Precision
 
 Factory: TypeAlias = Callable[[str], Any]  # takes the device, returns the model
 
@@ -67,7 +68,11 @@ _registered: dict[str, dict[str, Factory]] = {
 
 
 def load_detector(
-    model: str | Path | Detector, *, device: str | None = None, offline: bool | None = None
+    model: str | Path | Detector,
+    *,
+    device: str | None = None,
+    offline: bool | None = None,
+    precision: Precision | None = None,
 ) -> Detector:
     """Makes a detector ready.
 
@@ -77,20 +82,27 @@ def load_detector(
         device: As torch names it ("cpu", "cuda:0"); None takes a CUDA device if there is one.
         offline: Whether the hub must not be asked for weights; None leaves it to the environment
             variables GROUNDING_SDK_OFFLINE and HF_HUB_OFFLINE.
+        precision: "exact" (float32) or "fast" (bfloat16 where the device gains from it), for what
+            is loaded here and has the choice; see `models.precision`. None leaves each as it is,
+            which is "exact" for those of this package.
 
     Raises:
         UnknownModelError: If no detector has this name, or the folder holds none.
         MissingWeightsError: If the weights are nowhere to be found.
         CorruptWeightsError: If they are there, but cut short.
         MissingExtraError: If the model needs a package that is not installed.
-        ConfigError: If there is no such device, or an object that is no detector came.
+        ConfigError: If there is no such device or precision, or an object that is no detector came.
     """
-    detector: Detector = _load(DETECTOR, model, device, offline)
+    detector: Detector = _load(DETECTOR, model, device, offline, precision)
     return detector
 
 
 def load_segmenter(
-    model: str | Path | Segmenter, *, device: str | None = None, offline: bool | None = None
+    model: str | Path | Segmenter,
+    *,
+    device: str | None = None,
+    offline: bool | None = None,
+    precision: Precision | None = None,
 ) -> Segmenter:
     """Makes a segmenter ready.
 
@@ -98,11 +110,12 @@ def load_segmenter(
         model: As for `load_detector`; also the path of a checkpoint of segment-anything (.pth).
         device: As for `load_detector`.
         offline: As for `load_detector`.
+        precision: As for `load_detector`.
 
     Raises:
         GroundingError: As for `load_detector`.
     """
-    segmenter: Segmenter = _load(SEGMENTER, model, device, offline)
+    segmenter: Segmenter = _load(SEGMENTER, model, device, offline, precision)
     return segmenter
 
 
@@ -156,9 +169,24 @@ def model_info(name: str, kind: str | None = None) -> ModelInfo:
     raise UnknownModelError(_unknown(name, kind))
 
 
-def _load(kind: str, model: Any, device: str | None, offline: bool | None) -> Any:
+def _load(
+    kind: str, model: Any, device: str | None, offline: bool | None, precision: str | None
+) -> Any:
+    if precision is not None:
+        from grounding_sdk.models.precision import check_precision
+
+        check_precision(precision)
     if not isinstance(model, str | os.PathLike):
         return _fitting(kind, model, "this object")
+    loaded = _loaded(kind, model, device, offline)
+    if precision is not None and hasattr(loaded, "precision"):
+        loaded.precision = precision
+    return loaded
+
+
+def _loaded(
+    kind: str, model: str | os.PathLike[str], device: str | None, offline: bool | None
+) -> Any:
     name = os.fspath(model)
     factory = _factory(kind, name) if isinstance(model, str) else None
     if factory is not None:
@@ -186,7 +214,7 @@ def _factory(kind: str, name: str) -> Factory | None:
     if catalog.lookup(name, kind) is None and "/" not in name:
         plugin = _plugins(kind).get(name)
         if plugin is not None:
-            return _loaded(plugin)
+            return _plugged(plugin)
     return None
 
 
@@ -194,7 +222,7 @@ def _plugins(kind: str) -> dict[str, EntryPoint]:
     return {plugin.name: plugin for plugin in entry_points(group=f"grounding_sdk.{kind}s")}
 
 
-def _loaded(plugin: EntryPoint) -> Factory:
+def _plugged(plugin: EntryPoint) -> Factory:
     try:
         factory: Factory = plugin.load()
     except (ImportError, AttributeError) as error:

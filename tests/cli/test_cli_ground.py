@@ -46,6 +46,14 @@ def test_a_folder_gives_a_picture_each_and_one_coco_file(photos, tmp_path, capsy
     assert "3 pictures" in capsys.readouterr().out
 
 
+def test_precision_is_for_models_that_have_the_choice(photos, tmp_path, capsys):
+    photo = photos / "a.jpg"  # the fakes have none
+    assert ground(photo, "--text", "dog", "--out", tmp_path / "o", "--precision", "fast") == 0
+    with pytest.raises(SystemExit):
+        ground(photo, "--text", "dog", "--out", tmp_path / "o", "--precision", "half")
+    assert "choose from" in capsys.readouterr().err
+
+
 def test_one_bad_file_is_named_and_the_rest_done(photos, tmp_path, capsys):
     (photos / "broken.jpg").write_bytes(b"\xff\xd8 no more")
     out = tmp_path / "out"

@@ -129,7 +129,7 @@ def test_texts_are_remembered_up_to_a_bound(directory, monkeypatch):
     monkeypatch.setattr("grounding_sdk.models.detectors.owl.TEXTS_KEPT", 2)
     detector = OwlDetector.load(directory, name="tiny")
     [found] = detector.detect([picture(9, 9)], [EVERYTHING])
-    assert len(detector._vectors._known) == 2
+    assert detector.texts.stats().entries == 2
     assert_equal_results(
         found, OwlDetector.load(directory, name="x").detect([picture(9, 9)], [EVERYTHING])[0]
     )

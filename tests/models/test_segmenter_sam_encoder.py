@@ -14,9 +14,9 @@ from tiny_segmenters import (
 from transformers import SamImageProcessor
 
 from grounding_sdk.errors import ConfigError
+from grounding_sdk.models.precision import is_fast_faster
 from grounding_sdk.models.segmenters import sam_encoder
 from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
-from grounding_sdk.models.segmenters.precision import is_fast_faster
 from grounding_sdk.models.segmenters.sam_encoder import SamEncoder, is_known
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
 
@@ -147,7 +147,8 @@ def segmenter(request, tmp_path_factory):
     return HfSamSegmenter.load(folder, name=request.param)
 
 
-def test_fast_is_close_and_exact_comes_back(segmenter):
+def test_fast_is_close_and_exact_comes_back(segmenter, monkeypatch):
+    monkeypatch.setattr("grounding_sdk.models.precision.is_fast_faster", lambda device: True)
     image, boxes = picture(40, 60), [[3, 3, 30, 30], [0, 0, 60, 40]]
     results = []
     for precision in ("exact", "fast", "exact"):
@@ -162,6 +163,17 @@ def test_fast_is_close_and_exact_comes_back(segmenter):
     np.testing.assert_array_equal(exact, again)
     assert np.abs(fast - exact).max() < 0.1 * np.abs(exact).max()
     assert np.abs(fast - exact).max() > 0
+
+
+def test_fast_is_exact_where_bfloat16_would_be_slower(segmenter, monkeypatch):
+    monkeypatch.setattr("grounding_sdk.models.precision.is_fast_faster", lambda device: False)
+    image, results = picture(40, 60), []
+    for precision in ("exact", "fast"):
+        segmenter.precision = precision
+        (embedding,) = segmenter.encode([image])
+        results.append(segmenter.decode(embedding, [[3, 3, 30, 30]]).logits)
+    segmenter.precision = "exact"
+    np.testing.assert_array_equal(*results)
 
 
 def test_exact_is_the_default():

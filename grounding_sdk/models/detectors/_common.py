@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import cv2
 import numpy as np
@@ -15,8 +15,12 @@ import torch
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from grounding_sdk.errors import ConfigError, MissingWeightsError
+from grounding_sdk.models.cache import CacheStats, tensor_bytes
+from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.pretrained import load_model, model_type, reading
 from grounding_sdk.query import Query
+
+Text = TypeVar("Text")
 
 TOKENIZER_FILES = ("tokenizer.json", "vocab.json", "vocab.txt")
 
@@ -95,7 +99,64 @@ def load_saved(path: Path, classes: Mapping[str, type], device: str) -> Saved:
     return Saved(model, image_processor, tokenizer, torch.device(device))
 
 
-class TextMemory:
+class SavedDetector:
+    """What the detectors of `save_pretrained` directories have in common.
+
+    Attributes:
+        models: For each `model_type` of the family the class of transformers.
+        name: Under which it was loaded.
+    """
+
+    models: ClassVar[Mapping[str, type]]
+
+    def __init__(self, saved: Saved, name: str) -> None:
+        self.name = name
+        self._saved = saved
+        self._model = saved.model
+        self.precision = DEFAULT_PRECISION
+
+    @classmethod
+    def load(
+        cls,
+        path: Path,
+        *,
+        name: str,
+        device: str = "cpu",
+        precision: Precision = DEFAULT_PRECISION,
+    ) -> Self:
+        """Loads a directory written by save_pretrained.
+
+        Args:
+            path: The directory.
+            name: What to call it.
+            device: Any torch device string.
+            precision: "exact" or "fast".
+
+        Raises:
+            GroundingError: As `load_saved` does.
+            ConfigError: If there is no such precision.
+        """
+        detector = cls(load_saved(path, cls.models, device), name)
+        detector.precision = precision
+        return detector
+
+    @property
+    def precision(self) -> Precision:
+        """How exactly to compute: "exact" or "fast"; can be set. See `models.precision`."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        dtype = dtype_of(precision, self._saved.device)
+        self._precision = precision
+        self._multiply_in(dtype)
+
+    def _multiply_in(self, dtype: torch.dtype) -> None:
+        """Sets the type of the large products."""
+        raise NotImplementedError
+
+
+class TextMemory(Generic[Text]):
     """Encodes texts, a few at a time, and remembers the last ones: the same come with each image.
 
     Safe to share among threads.
@@ -105,25 +166,41 @@ class TextMemory:
         size: How many to remember.
     """
 
-    def __init__(self, encode: Callable[[list[str]], Iterable[Any]], size: int) -> None:
+    def __init__(self, encode: Callable[[list[Text]], Iterable[Any]], size: int) -> None:
         self._encode = encode
         self._size = size
-        self._known: OrderedDict[str, Any] = OrderedDict()
+        self._known: OrderedDict[Text, Any] = OrderedDict()
+        self._hits = self._misses = 0
         self._lock = Lock()
 
-    def __call__(self, texts: Sequence[str], at_once: int) -> list[Any]:
+    def __call__(self, texts: Sequence[Text], at_once: int) -> list[Any]:
         """Returns the encoding of each text; `at_once` new ones are encoded together."""
         with self._lock:
             new = [text for text in dict.fromkeys(texts) if text not in self._known]
             for start in range(0, len(new), at_once):
                 part = new[start : start + at_once]
                 self._known.update(zip(part, self._encode(part), strict=True))
+            self._misses += len(new)
+            self._hits += len(texts) - len(new)
             for text in texts:
                 self._known.move_to_end(text)
             found = [self._known[text] for text in texts]
             while len(self._known) > self._size:
                 self._known.popitem(last=False)
         return found
+
+    def stats(self) -> CacheStats:
+        """Says what it did so far and what it holds; nothing of it is on disk."""
+        with self._lock:
+            known = list(self._known.values())
+            held = tensor_bytes(known) if known else 0
+            return CacheStats(self._hits, 0, self._misses, len(known), held, 0)
+
+    def clear(self) -> None:
+        """Forgets all texts, and what was counted."""
+        with self._lock:
+            self._known.clear()
+            self._hits = self._misses = 0
 
 
 def check_per_pass(value: int) -> int:
@@ -149,6 +226,15 @@ def to_pixels(boxes: torch.Tensor, width: float, height: float) -> np.ndarray:
     return np.asarray((corners * scale).float().cpu().numpy())
 
 
+def lowest_threshold(query: Query, default_threshold: float) -> float:
+    """Returns the score below which no phrase of a query is kept.
+
+    >>> lowest_threshold(Query.of("cat . dog"), 0.3)
+    0.3
+    """
+    return min(default_threshold if p.threshold is None else p.threshold for p in query)
+
+
 def keep_and_widen(
     scores: torch.Tensor, phrases: Sequence[int], query: Query, default_threshold: float
 ) -> tuple[torch.Tensor, np.ndarray]:
@@ -168,8 +254,7 @@ def keep_and_widen(
     >>> kept.tolist(), scores.tolist()
     ([True, False], [[0.0, 0.5]])
     """
-    thresholds = [default_threshold if p.threshold is None else p.threshold for p in query]
-    kept = scores.amax(dim=1) >= min(thresholds)
+    kept = scores.amax(dim=1) >= lowest_threshold(query, default_threshold)
     wide = np.zeros((int(kept.sum()), len(query)), np.float32)
     wide[:, list(phrases)] = scores[kept].cpu().numpy()
     return kept, wide

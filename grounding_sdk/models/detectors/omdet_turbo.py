@@ -7,8 +7,7 @@ Head" (2024). The published checkpoint needs the package timm for its image back
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import supervision as sv
@@ -19,12 +18,14 @@ from grounding_sdk.detections import detections_from_scores
 from grounding_sdk.image import Image
 from grounding_sdk.models.detectors._common import (
     Saved,
+    SavedDetector,
     TextMemory,
     check_per_pass,
     keep_and_widen,
-    load_saved,
     to_pixels,
 )
+from grounding_sdk.models.detectors.deformable import use_gathering
+from grounding_sdk.models.detectors.narrow import multiply_in
 from grounding_sdk.query import Query
 
 PHRASES_KEPT = 20_000  # 2 KB each
@@ -32,7 +33,7 @@ PHRASES_KEPT = 20_000  # 2 KB each
 MODELS = {"omdet-turbo": OmDetTurboForObjectDetection}
 
 
-class OmDetTurboDetector:
+class OmDetTurboDetector(SavedDetector):
     """OmDet-Turbo through transformers.
 
     A phrase's score depends a little on the other phrases of its query, since the task "Detect
@@ -49,22 +50,18 @@ class OmDetTurboDetector:
         phrases_per_pass: How many phrases a task names at most; can be set. Unless it is, a task
             takes what fits, since each costs the same: 48 phrases take 21 s of a core in 12 tasks
             of Swin-T, 13 s in 6. Boxes and scores depend on it.
+        texts: Remembers the embeddings of phrases; has `stats()` and `clear()`.
     """
 
+    models = MODELS
     default_threshold = 0.3
     phrases_per_pass: int = 256
 
     def __init__(self, saved: Saved, name: str) -> None:
-        self.name = name
-        self._saved = saved
-        self._model = saved.model
+        super().__init__(saved, name)
+        use_gathering(self._model)
         self._limit = int(saved.model.config.text_config.max_position_embeddings)
-        self._classes = TextMemory(self._embed, PHRASES_KEPT)
-
-    @classmethod
-    def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
-        """Loads a directory written by save_pretrained; errors as those of `load_saved`."""
-        return cls(load_saved(path, MODELS, device), name)
+        self.texts = TextMemory(self._embed, PHRASES_KEPT)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
@@ -87,7 +84,7 @@ class OmDetTurboDetector:
         boxes, scores = [], []
         for phrases in self._tasks(query):
             texts = [query.texts[index] for index in phrases]
-            classes = torch.stack(self._classes(texts, len(texts)))
+            classes = torch.stack(self.texts(texts, len(texts)))
             task = self._tokens([f"Detect {', '.join(texts)}."])
             asked, mask = self._model.language_backbone(
                 task["input_ids"], task["attention_mask"], encode_type="task"
@@ -101,6 +98,9 @@ class OmDetTurboDetector:
         return detections_from_scores(
             image.size, query, np.concatenate(boxes), np.concatenate(scores), self.default_threshold
         )
+
+    def _multiply_in(self, dtype: torch.dtype) -> None:
+        multiply_in(dtype, self._model.vision_backbone, inner=["fc1"])
 
     def _tasks(self, query: Query) -> list[list[int]]:
         """Splits the phrases, in order, so that each part's task fits the text encoder."""

@@ -8,8 +8,7 @@ of the two stays is for the merge stage to say.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import supervision as sv
@@ -22,11 +21,12 @@ from grounding_sdk.detections import detections_from_scores
 from grounding_sdk.image import Image
 from grounding_sdk.models.detectors._common import (
     Saved,
+    SavedDetector,
     TextMemory,
     check_per_pass,
     keep_and_widen,
-    load_saved,
 )
+from grounding_sdk.models.detectors.narrow import multiply_in
 from grounding_sdk.models.segmenters.upscale import resize_axis, upscale_masks
 from grounding_sdk.query import Query
 
@@ -36,7 +36,7 @@ TEXTS_KEPT = 2048  # 32 KB each
 MASK_THRESHOLD = 0.5  # of transformers' post-processing
 
 
-class Sam3Detector:
+class Sam3Detector(SavedDetector):
     """SAM 3 through transformers; its detections have masks.
 
     Attributes:
@@ -46,21 +46,16 @@ class Sam3Detector:
         phrases_per_pass: How many phrases are decoded at a time; can be set. Scores do not depend
             on it, and on a CPU neither does the time: two phrases take 24 s of a core one by one,
             25 s together, and more memory.
+        texts: Remembers the features of phrases; has `stats()` and `clear()`.
     """
 
+    models = MODELS
     default_threshold = 0.5
     phrases_per_pass: int = 1
 
     def __init__(self, saved: Saved, name: str) -> None:
-        self.name = name
-        self._saved = saved
-        self._model = saved.model
-        self._texts = TextMemory(self._encode, TEXTS_KEPT)
-
-    @classmethod
-    def load(cls, path: Path, *, name: str, device: str = "cpu") -> Self:
-        """Loads a directory written by save_pretrained; errors as those of `load_saved`."""
-        return cls(load_saved(path, MODELS, device), name)
+        super().__init__(saved, name)
+        self.texts = TextMemory(self._encode, TEXTS_KEPT)
 
     @torch.inference_mode()
     def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
@@ -73,6 +68,9 @@ class Sam3Detector:
             self._detect(image, query, at_once)
             for image, query in zip(images, queries, strict=True)
         ]
+
+    def _multiply_in(self, dtype: torch.dtype) -> None:
+        multiply_in(dtype, self._model.vision_encoder, inner=["fc1"])
 
     def _encode(self, texts: list[str]) -> list[tuple[torch.Tensor, torch.Tensor]]:
         """Encodes K phrases as features (32, D) and which of the 32 tokens they have, (32,).
@@ -92,7 +90,7 @@ class Sam3Detector:
 
     def _detect(self, image: Image, query: Query, at_once: int) -> sv.Detections:
         vision = self._model.get_vision_features(self._saved.pixel_values([image.pixels]))
-        texts = self._texts(query.texts, TEXTS_AT_ONCE)
+        texts = self.texts(query.texts, TEXTS_AT_ONCE)
         boxes, scores, masks = [], [], []
         for start in range(0, len(texts), at_once):
             output = self._decode(vision, texts[start : start + at_once])

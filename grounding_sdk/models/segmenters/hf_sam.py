@@ -29,6 +29,7 @@ from transformers import (
 
 from grounding_sdk.image import Image
 from grounding_sdk.models.ports import MaskPrediction
+from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.pretrained import load_model, model_type, reading
 from grounding_sdk.models.segmenters.decoder_parts import transformers_parts
 from grounding_sdk.models.segmenters.decoding import (
@@ -41,7 +42,6 @@ from grounding_sdk.models.segmenters.decoding import (
     without_sliver,
 )
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
-from grounding_sdk.models.segmenters.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.models.segmenters.sam_encoder import SamEncoder, is_known
 
@@ -122,7 +122,7 @@ class HfSamSegmenter:
 
     @precision.setter
     def precision(self, precision: Precision) -> None:
-        dtype = dtype_of(precision)
+        dtype = dtype_of(precision, self._model.device)
         self._precision = precision
         # The decoder of SAM-HQ upscales other features than the ones that prompts were read into.
         own = isinstance(self._model, SamHQModel)

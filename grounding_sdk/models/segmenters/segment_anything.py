@@ -23,6 +23,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 from grounding_sdk.errors import CorruptWeightsError, MissingWeightsError
 from grounding_sdk.image import Image
 from grounding_sdk.models.ports import MaskPrediction
+from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.segmenters.decoder_parts import official_parts
 from grounding_sdk.models.segmenters.decoding import (
     PROMPTS_AT_ONCE,
@@ -33,7 +34,6 @@ from grounding_sdk.models.segmenters.decoding import (
     without_sliver,
 )
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
-from grounding_sdk.models.segmenters.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.models.segmenters.sam_encoder import SamEncoder, is_known
 
@@ -97,7 +97,7 @@ class SegmentAnythingSegmenter:
 
     @precision.setter
     def precision(self, precision: Precision) -> None:
-        dtype = dtype_of(precision)
+        dtype = dtype_of(precision, self._sam.device)
         self._precision = precision
         encoder = self._sam.image_encoder
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
