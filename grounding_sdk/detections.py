@@ -68,7 +68,8 @@ def detections_from_scores(
     labels = query.labels
     # An excluded phrase counts as no class: "" and -1.
     label_of = ["" if phrase.role == "exclude" else phrase.label for phrase in query]
-    class_of = np.array([labels.index(label) if label else -1 for label in label_of], int)
+    place = {label: i for i, label in enumerate(labels)}
+    class_of = np.array([place[label] if label else -1 for label in label_of], int)
     return sv.Detections(
         xyxy=clipped[kept],
         confidence=top[kept],

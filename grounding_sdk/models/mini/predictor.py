@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
+from typing import Self
 
 import numpy as np
 import supervision as sv
@@ -46,6 +47,7 @@ from grounding_sdk.models.mini.weights import (
     read_config,
 )
 from grounding_sdk.models.ports import MaskPrediction
+from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.query import Query
 
@@ -94,17 +96,17 @@ class Engine:
         self.model: Mini = model.to(memory_format=torch.channels_last)
         text = load_text(folder / TEXT).to(self.device)
         self.phrases = PhraseEncoder(text, folder / TOKENIZER)
-        self.encodings: OrderedDict[str, Encoding] = OrderedDict()
+        self.encodings: OrderedDict[tuple[str, torch.dtype], Encoding] = OrderedDict()
         self.lock = Lock()
 
-    def encode(self, image: Image) -> Encoding:
-        """Encode an image, or take it from the last ones."""
-        key = image.sha256
+    def encode(self, image: Image, dtype: torch.dtype = torch.float32) -> Encoding:
+        """Encode an image, or take it from the last ones; large products are of type `dtype`."""
+        key = image.sha256, dtype
         with self.lock:
             if key in self.encodings:
                 self.encodings.move_to_end(key)
                 return self.encodings[key]
-        encoding = self._encode(image)
+        encoding = self._encode(image, dtype)
         with self.lock:
             self.encodings[key] = encoding
             while len(self.encodings) > ENCODINGS_KEPT:
@@ -112,7 +114,7 @@ class Engine:
         return encoding
 
     @torch.inference_mode()
-    def _encode(self, image: Image) -> Encoding:
+    def _encode(self, image: Image, dtype: torch.dtype) -> Encoding:
         size = encoded_size(image.size, self.side)
         pixels = np.asarray(
             PILImage.fromarray(image.pixels).resize(
@@ -120,8 +122,15 @@ class Engine:
             )
         )
         x = torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None].float()
-        features = self.model.encoder(x.contiguous(memory_format=torch.channels_last))
+        with narrowed(self.device, dtype):
+            features = self.model.encoder(x.contiguous(memory_format=torch.channels_last))
+        features = [f.float() for f in features]
         return Encoding(image.size, size, tuple(features), self.model.masker.embed(features))
+
+
+def narrowed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
+    """A context in which products are of type `dtype`."""
+    return torch.autocast(device.type, torch.bfloat16, enabled=dtype == torch.bfloat16)
 
 
 def encoded_size(image_size: tuple[int, int], side: int) -> tuple[int, int]:
@@ -143,22 +152,37 @@ def shared_engine(folder: Path, device: str) -> Engine:
     return Engine(folder, device)
 
 
-class MiniDetector:
-    """Finds any phrases in a photo, on a CPU in a fraction of a second.
+class _Adapter:
+    """What both adapters have: an engine, a name and a precision.
 
     Attributes:
         name: As it was asked for.
-        default_threshold: Where F1 was best on development photos.
+        precision: "exact" or "fast", see `models.precision`; fast narrows the image encoder and
+            the mask decoder.
     """
 
     def __init__(self, engine: Engine, name: str = "mini") -> None:
         self.engine, self.name = engine, name
-        self.default_threshold = engine.default_threshold
+        self.precision: Precision = DEFAULT_PRECISION
 
     @classmethod
-    def load(cls, path: str | Path, *, name: str = "mini", device: str = "cpu") -> MiniDetector:
+    def load(cls, path: str | Path, *, name: str = "mini", device: str = "cpu") -> Self:
         """Load from a directory with the vision, text, tokenizer and config files."""
         return cls(shared_engine(Path(path).resolve(), device), name)
+
+    @property
+    def dtype(self) -> torch.dtype:
+        """Type of the large products."""
+        return dtype_of(self.precision, self.engine.device)
+
+
+class MiniDetector(_Adapter):
+    """Finds any phrases in a photo, on a CPU in a fraction of a second."""
+
+    @property
+    def default_threshold(self) -> float:
+        """Where F1 was best on development photos."""
+        return self.engine.default_threshold
 
     def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
         """Detect each query's phrases in its image; see `grounding_sdk.models.ports.Detector`.
@@ -170,7 +194,7 @@ class MiniDetector:
 
     @torch.inference_mode()
     def _detect(self, image: Image, query: Query) -> sv.Detections:
-        encoding = self.engine.encode(image)
+        encoding = self.engine.encode(image, self.dtype)
         boxes, scores = self.score(encoding, query)
         lowest = torch.tensor(
             [self.default_threshold if p.threshold is None else p.threshold for p in query],
@@ -203,24 +227,16 @@ class MiniDetector:
         return boxes, scores
 
 
-class MiniSegmenter:
+class MiniSegmenter(_Adapter):
     """Turns boxes, points and rough masks into masks.
 
     Each prompt is decoded in a window of the image. A box sets the window. Points alone are tried
     in three windows around them, and the promising masks are decoded again in their own boxes.
     """
 
-    def __init__(self, engine: Engine, name: str = "mini") -> None:
-        self.engine, self.name = engine, name
-
-    @classmethod
-    def load(cls, path: str | Path, *, name: str = "mini", device: str = "cpu") -> MiniSegmenter:
-        """Load from a directory with the vision, text, tokenizer and config files."""
-        return cls(shared_engine(Path(path).resolve(), device), name)
-
     def encode(self, images: Sequence[Image]) -> list[Encoding]:
         """Encode images, each once."""
-        return [self.engine.encode(image) for image in images]
+        return [self.engine.encode(image, self.dtype) for image in images]
 
     @torch.inference_mode()
     def decode(
@@ -317,12 +333,13 @@ class MiniSegmenter:
             if task.masks is not None:
                 planes[:, 3] = _look(task.masks[part], windows[part], embedding).to(device)
             owner = torch.zeros(len(where), dtype=torch.long, device=device)
-            seen = masker.look(embedding.embedding, owner, where)
-            logits, quality = masker(seen, planes)
-            if twice:
-                rough = blend(logits, quality.sigmoid()).sigmoid()
-                planes[:, 3] = functional.avg_pool2d(rough, 2)[:, 0]
+            with narrowed(device, self.dtype):
+                seen = masker.look(embedding.embedding, owner, where)
                 logits, quality = masker(seen, planes)
+                if twice:
+                    rough = blend(logits, quality.sigmoid()).sigmoid()
+                    planes[:, 3] = functional.avg_pool2d(rough, 2)[:, 0]
+                    logits, quality = masker(seen, planes)
             outputs.append((logits.float().cpu(), quality.sigmoid().float().cpu()))
         logits, scores = (torch.cat(x) for x in zip(*outputs, strict=True))
         return logits, scores

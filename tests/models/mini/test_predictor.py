@@ -8,9 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from grounding_sdk.errors import PromptError
 from grounding_sdk.image import Image
+from grounding_sdk.models.mini import predictor
 from grounding_sdk.models.mini.predictor import (
     ENCODINGS_KEPT,
     MiniDetector,
@@ -94,6 +96,23 @@ def test_a_plain_name_says_nothing_of_looks(detector: MiniDetector) -> None:
     looks, encode = detector.engine.model.detector.looks, detector.engine.phrases
     assert not looks.read(encode(["dog", "tram", "person"])).any()
     assert looks.read(encode(["red dog", "blue car"])).any(1).all()
+
+
+def test_fast_is_close_to_exact(
+    detector: MiniDetector, segmenter: MiniSegmenter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, _ = disc()
+    query = Query.of("orange").with_threshold(0.02)
+    exact = detector.detect([image], [query])[0]
+    encoding = segmenter.encode([image])[0]
+    monkeypatch.setattr(predictor, "dtype_of", lambda precision, device: torch.bfloat16)
+    fast = detector.detect([image], [query])[0]
+    np.testing.assert_allclose(fast.xyxy[0], exact.xyxy[0], atol=6)
+    np.testing.assert_allclose(fast.confidence[0], exact.confidence[0], atol=0.05)
+    narrow = segmenter.encode([image])[0]
+    assert narrow is not encoding
+    masks = [segmenter.decode(e, exact.xyxy[:1]).masks.to_dense()[0] for e in (encoding, narrow)]
+    assert iou(*masks) > 0.95
 
 
 def test_nothing_found_keeps_every_column(detector: MiniDetector) -> None:
