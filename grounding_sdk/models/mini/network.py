@@ -292,7 +292,10 @@ class TextLayer(nn.Module):
 
 
 class TextEncoder(nn.Module):
-    """MiniLM-L6 (Wang et al. 2020), a six-layer BERT; a sentence is the mean of its tokens."""
+    """MiniLM-L6 (Wang et al. 2020), a six-layer BERT; a sentence is the mean of its tokens.
+
+    The one segment's vector is added to the positions.
+    """
 
     def __init__(
         self,
@@ -303,8 +306,9 @@ class TextEncoder(nn.Module):
         positions: int = 512,
     ) -> None:
         super().__init__()
-        self.tokens = nn.Embedding(vocabulary, dim)
-        self.positions = nn.Embedding(positions, dim)  # the one segment's vector is added in
+        # Left empty: weights are loaded, and drawing random ones makes torch import its compiler.
+        self.tokens = nn.Embedding.from_pretrained(torch.empty(vocabulary, dim))
+        self.positions = nn.Embedding.from_pretrained(torch.empty(positions, dim))
         self.norm = nn.LayerNorm(dim, eps=1e-12)
         self.layers = nn.ModuleList(TextLayer(dim, heads, 4 * dim) for _ in range(layers))
 
