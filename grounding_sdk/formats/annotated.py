@@ -126,7 +126,7 @@ class Object:
     @property
     def has_pixels(self) -> bool:
         """Whether there is a mask, and something in it."""
-        return self.mask is not None and self.mask.crop.size > 0
+        return self.mask is not None and self.mask.area > 0
 
 
 @dataclass(frozen=True)

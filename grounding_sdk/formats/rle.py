@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, TypedDict
 
 import numpy as np
@@ -10,7 +11,7 @@ import supervision as sv
 from pycocotools import mask as coco_mask
 
 from grounding_sdk.detections import Size, mask_crop
-from grounding_sdk.formats.annotated import Mask
+from grounding_sdk.formats.annotated import Box, Mask
 from grounding_sdk.formats.errors import FormatError
 from grounding_sdk.image import MAX_PIXELS
 
@@ -45,11 +46,7 @@ def crop_rle(crop: np.ndarray, x: int, y: int, image_size: Size) -> Rle:
         y: Row of its top edge.
         image_size: (height, width) in pixels.
     """
-    height, width = image_size
-    counts = image_runs(crop, x, y, image_size)
-    runs = {"size": [height, width], "counts": counts.tolist()}
-    packed = coco_mask.frPyObjects(runs, height, width)
-    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+    return _packed(image_runs(crop, x, y, image_size), image_size)
 
 
 def image_runs(crop: np.ndarray, x: int, y: int, image_size: Size) -> np.ndarray:
@@ -81,11 +78,64 @@ def rle_of(mask: Mask, image_size: Size) -> Rle:
     >>> rle_of(Mask(np.ones((2, 1), bool), 1, 0), (2, 2))
     {'size': [2, 2], 'counts': '22'}
     """
+    if isinstance(mask, RunsMask) and mask.image_size == image_size:
+        return _packed(mask.counts, image_size)
     return crop_rle(mask.crop, mask.x, mask.y, image_size)
 
 
+class RunsMask(Mask):
+    """A mask that is kept as run lengths until somebody looks at its pixels.
+
+    So what only passes through, from a ledger to COCO say, is never decoded.
+
+    Args:
+        counts: Run lengths down the image's columns, zeros first; all but the first positive.
+        image_size: (height, width) in pixels.
+    """
+
+    counts: np.ndarray
+    image_size: Size
+
+    def __init__(self, counts: np.ndarray, image_size: Size) -> None:
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "image_size", image_size)
+
+    @property
+    def crop(self) -> np.ndarray:
+        """(h, w) bool, decoded when it is first asked for."""
+        return self._decoded.crop
+
+    @property
+    def x(self) -> int:
+        """Column of the crop's left edge."""
+        return self._decoded.x
+
+    @property
+    def y(self) -> int:
+        """Row of its top edge."""
+        return self._decoded.y
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return int(self.counts[1::2].sum())
+
+    @property
+    def box(self) -> Box:
+        """The smallest box around the pixels; zeros where there are none."""
+        x, y, width, height = coco_mask.toBbox(_packed(self.counts, self.image_size)).tolist()
+        return int(x), int(y), int(x + width), int(y + height)
+
+    def __repr__(self) -> str:
+        return repr(self._decoded)
+
+    @cached_property
+    def _decoded(self) -> Mask:
+        return runs_mask(self.counts, self.image_size)
+
+
 def rle_mask(rle: Any) -> Mask:
-    """Returns the mask that an RLE stands for.
+    """Returns the mask that an RLE stands for; its pixels are decoded when they are looked at.
 
     Args:
         rle: `size` [height, width] and `counts`: compressed (str or bytes), or a list of run
@@ -105,7 +155,10 @@ def rle_mask(rle: Any) -> Mask:
         counts = np.array(counts, np.int64) if isinstance(counts, list) else _unpacked(counts)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"expected an RLE with size and counts, got {rle!r:.80}") from error
-    return runs_mask(counts, (height, width))
+    _spans(counts, (height, width))
+    if counts[1:].all():
+        return RunsMask(counts, (height, width))
+    return runs_mask(counts, (height, width))  # written again, it has no empty runs
 
 
 def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
@@ -117,6 +170,19 @@ def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
     >>> runs_mask(np.array([2, 2, 2]), (2, 3)) == Mask(np.ones((2, 1), bool), 1, 0)
     True
     """
+    height = image_size[0]
+    spans = _spans(counts, image_size)
+    if not len(spans):
+        return Mask(np.zeros((0, 0), bool))
+    left, right = int(spans[0, 0]) // height, (int(spans[-1, 1]) - 1) // height + 1
+    # The columns that the mask crosses.
+    runs = np.diff(spans.ravel(), prepend=left * height, append=right * height)
+    columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(right - left, height)
+    return Mask(columns.T, left, 0)
+
+
+def _spans(counts: np.ndarray, image_size: Size) -> np.ndarray:
+    """Checks run lengths and returns where each run of ones starts and stops, (n, 2)."""
     height, width = image_size
     edges = np.cumsum(counts, dtype=np.int64)
     total = int(edges[-1]) if len(edges) else 0
@@ -125,18 +191,11 @@ def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
             f"the runs of a mask cover {total} pixels, expected {height} x {width} of its size: "
             f"the file is damaged, or height and width are swapped"
         )
-    stops = edges[1::2]
-    starts = edges[:-1:2][: len(stops)]
-    starts, stops = starts[stops > starts], stops[stops > starts]
-    if not len(starts):
-        return Mask(np.zeros((0, 0), bool))
-    left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
-    check_memory(height, right - left)
-    changes = np.zeros((right - left) * height + 1, np.int8)  # the columns that the mask crosses
-    np.add.at(changes, starts - left * height, 1)
-    np.add.at(changes, stops - left * height, -1)
-    columns = np.cumsum(changes[:-1], dtype=np.int8).reshape(right - left, height)
-    return Mask(columns.T.astype(bool), left, 0)
+    spans = edges[: len(edges) // 2 * 2].reshape(-1, 2)
+    spans = spans[spans[:, 1] > spans[:, 0]]
+    if len(spans):
+        check_memory(height, (int(spans[-1, 1]) - 1) // height + 1 - int(spans[0, 0]) // height)
+    return spans
 
 
 def run_lengths(values: np.ndarray) -> np.ndarray:
@@ -179,6 +238,12 @@ def check_memory(height: int, width: int) -> None:
             f"a mask covers {width} x {height} pixels, expected at most {MAX_PIXELS:,} in all: "
             f"the file is damaged, or the picture must be tiled"
         )
+
+
+def _packed(counts: np.ndarray, image_size: Size) -> Rle:
+    height, width = image_size
+    packed = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
 
 
 def _unpacked(counts: str | bytes) -> np.ndarray:
