@@ -7,6 +7,7 @@ from pathlib import Path
 
 from grounding_sdk.grounding import Grounding
 from grounding_sdk.image import ImageLike
+from grounding_sdk.models.cache import MEMORY, EmbeddingCache, open_cache
 from grounding_sdk.models.ports import Detector, Segmenter
 from grounding_sdk.models.registry import load_detector, load_segmenter
 from grounding_sdk.pipeline import OnError, Pipeline, StageLike
@@ -32,6 +33,8 @@ class Grounder:
             looks at each picture as a whole.
         merge: How duplicates are removed; None keeps them.
         refine: How masks are cleaned up; None leaves them as the segmenter made them.
+        cache: Where pictures that the segmenter has encoded are kept for the next query on them;
+            see `Segment`. None keeps nothing.
         device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
         offline: Whether to keep off the model hub; None follows GROUNDING_SDK_OFFLINE and
             HF_HUB_OFFLINE.
@@ -52,6 +55,7 @@ class Grounder:
         tile: int | None = None,
         merge: Merge | None = Merge(),
         refine: Refine | None = Refine(),
+        cache: EmbeddingCache | str | Path | None = MEMORY,
         device: str | None = None,
         offline: bool | None = None,
     ) -> None:
@@ -62,10 +66,17 @@ class Grounder:
             stages.append(merge)
         stages.append(Relate())
         if segmenter is not None:
-            stages.append(Segment(load_segmenter(segmenter, device=device, offline=offline)))
+            masker = load_segmenter(segmenter, device=device, offline=offline)
+            stages.append(Segment(masker, cache))
             if refine is not None:
                 stages.append(refine)
         self.pipeline = Pipeline(stages)
+
+    @property
+    def cache(self) -> EmbeddingCache | None:
+        """Where encoded pictures are kept, with `stats()` and `clear()`; None for nowhere."""
+        kept = [stage.cache for stage in self.pipeline.stages if isinstance(stage, Segment)]
+        return open_cache(kept[0]) if kept else None
 
     def __call__(self, image: ImageLike, query: QueryLike) -> Grounding:
         """Grounds a query in one image.

@@ -242,7 +242,8 @@ def check_memory(height: int, width: int) -> None:
 
 def _packed(counts: np.ndarray, image_size: Size) -> Rle:
     height, width = image_size
-    packed = coco_mask.frPyObjects({"size": [height, width], "counts": counts}, height, width)
+    runs = {"size": [height, width], "counts": counts.tolist()}
+    packed = coco_mask.frPyObjects(runs, height, width)
     return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
 
 
