@@ -106,10 +106,12 @@ class GroundingDinoDetector:
             of one core for Swin-T at 480 x 640, with 20, 40 and 63 phrases). The image is encoded
             once, but read anew with each caption, so boxes and scores depend on it: mmdetection
             evaluates on LVIS with 40.
+        batches_equal_sizes: Tells `Pipeline.stream` to batch images of one size; see `detect`.
     """
 
     default_threshold = 0.3
     phrases_per_pass: int = 256
+    batches_equal_sizes = True
 
     def __init__(self, saved: Saved, name: str) -> None:
         self.name = name
