@@ -11,7 +11,7 @@ import supervision as sv
 from pycocotools import mask as coco_mask
 
 from grounding_sdk.detections import Size, mask_crop
-from grounding_sdk.formats.annotated import Box, Mask
+from grounding_sdk.formats.annotated import Mask
 from grounding_sdk.formats.errors import FormatError
 from grounding_sdk.image import MAX_PIXELS
 
@@ -121,10 +121,9 @@ class RunsMask(Mask):
         return int(self.counts[1::2].sum())
 
     @property
-    def box(self) -> Box:
+    def box(self) -> tuple[int, int, int, int]:
         """The smallest box around the pixels; zeros where there are none."""
-        x, y, width, height = coco_mask.toBbox(_packed(self.counts, self.image_size)).tolist()
-        return int(x), int(y), int(x + width), int(y + height)
+        return _extent(_spans(self.counts, self.image_size), self.image_size[0])
 
     def __repr__(self) -> str:
         return repr(self._decoded)
@@ -155,9 +154,11 @@ def rle_mask(rle: Any) -> Mask:
         counts = np.array(counts, np.int64) if isinstance(counts, list) else _unpacked(counts)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"expected an RLE with size and counts, got {rle!r:.80}") from error
-    _spans(counts, (height, width))
-    if counts[1:].all():
-        return RunsMask(counts, (height, width))
+    if counts[1:].all() and len(counts):
+        mask = RunsMask(counts, (height, width))
+        x1, y1, x2, y2 = mask.box
+        check_memory(y2 - y1, x2 - x1)
+        return mask
     return runs_mask(counts, (height, width))  # written again, it has no empty runs
 
 
@@ -170,15 +171,16 @@ def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
     >>> runs_mask(np.array([2, 2, 2]), (2, 3)) == Mask(np.ones((2, 1), bool), 1, 0)
     True
     """
-    height = image_size[0]
-    spans = _spans(counts, image_size)
-    if not len(spans):
-        return Mask(np.zeros((0, 0), bool))
-    left, right = int(spans[0, 0]) // height, (int(spans[-1, 1]) - 1) // height + 1
-    # The columns that the mask crosses.
-    runs = np.diff(spans.ravel(), prepend=left * height, append=right * height)
-    columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(right - left, height)
-    return Mask(columns.T, left, 0)
+    spans, height = _spans(counts, image_size), image_size[0]
+    left, top, right, bottom = _extent(spans, height)
+    rows = bottom - top
+    check_memory(rows, right - left)
+    # Counted down the columns of the crop: no run leaves its column, or the crop is as high as the
+    # image.
+    spans = spans - spans[:, :1] // max(height, 1) * (height - rows) - left * rows - top
+    runs = np.diff(spans.ravel(), prepend=0, append=rows * (right - left))
+    columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(right - left, rows)
+    return Mask(columns.T, left, top)
 
 
 def _spans(counts: np.ndarray, image_size: Size) -> np.ndarray:
@@ -192,10 +194,18 @@ def _spans(counts: np.ndarray, image_size: Size) -> np.ndarray:
             f"the file is damaged, or height and width are swapped"
         )
     spans = edges[: len(edges) // 2 * 2].reshape(-1, 2)
-    spans = spans[spans[:, 1] > spans[:, 0]]
-    if len(spans):
-        check_memory(height, (int(spans[-1, 1]) - 1) // height + 1 - int(spans[0, 0]) // height)
-    return spans
+    return spans[spans[:, 1] > spans[:, 0]]
+
+
+def _extent(spans: np.ndarray, height: int) -> tuple[int, int, int, int]:
+    """The smallest box (x1, y1, x2, y2) around runs of ones down columns of this height."""
+    if not len(spans):
+        return 0, 0, 0, 0
+    columns, rows = np.divmod(spans - [0, 1], height)  # of each run's first and last pixel
+    left, right = int(columns[0, 0]), int(columns[-1, 1]) + 1
+    if (columns[:, 0] != columns[:, 1]).any():  # over the bottom to the top of the next column
+        return left, 0, right, height
+    return left, int(rows[:, 0].min()), right, int(rows[:, 1].max()) + 1
 
 
 def run_lengths(values: np.ndarray) -> np.ndarray:

@@ -158,14 +158,8 @@ def test_the_better_object_has_the_pixel_of_a_semantic_map(tmp_path):
     assert [each.label for each in got.objects] == ["dog"]
 
 
-def decoded(row):
-    masks = [each.mask and Mask(each.mask.crop, each.mask.x, each.mask.y) for each in row.objects]
-    found = (replace(each, mask=mask) for each, mask in zip(row.objects, masks, strict=True))
-    return replace(row, objects=tuple(found))
-
-
 @pytest.mark.parametrize("name", FORMATS)
-def test_exporting_twice_gives_the_same_bytes_whether_masks_are_decoded_or_not(name, tmp_path):
+def test_exporting_again_from_a_ledgers_rows_gives_the_same_bytes(name, tmp_path):
     rows = [with_picture(row, tmp_path / "pictures") for row in ROWS.values()]
     rows = [
         replace(row, objects=tuple(replace(each, score=0.5) for each in row.objects))
@@ -173,7 +167,7 @@ def test_exporting_twice_gives_the_same_bytes_whether_masks_are_decoded_or_not(n
     ]
     read = [row_from_dict(json.loads(json.dumps(row_dict(row)))) for row in rows]
     contents = []
-    for folder, written in (("one", [decoded(row) for row in read]), ("two", read)):
+    for folder, written in (("one", rows), ("two", read)):
         for _ in range(2):
             FORMATS[name].write(written, tmp_path / folder, LABELS, pictures=True)
         files = sorted((tmp_path / folder).rglob("*"))
