@@ -58,17 +58,17 @@ def image_runs(crop: np.ndarray, x: int, y: int, image_size: Size) -> np.ndarray
     [2, 2, 2]
     """
     height, width = image_size
-    # The pixels of each column where the mask begins and ends, counted down the image's columns.
-    padded = np.zeros((crop.shape[1], crop.shape[0] + 2), bool)
-    padded[:, 1:-1] = crop.T
-    column, row = np.nonzero(padded[:, 1:] != padded[:, :-1])
+    rows, columns = crop.shape
+    # The crop's columns one after the other, with a zero before the first and below each.
+    flat = np.zeros(1 + columns * (rows + 1), bool)
+    flat[1:].reshape(columns, rows + 1)[:, :rows] = crop.T
+    column, row = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), rows + 1)
     edges = (column + x) * height + row + y
-    starts, stops = edges[::2], edges[1::2]
     # A run that reaches the image's bottom and one from the top of the next column are one.
-    joined = np.flatnonzero(starts[1:] == stops[:-1])
-    starts, stops = np.delete(starts, joined + 1), np.delete(stops, joined)
-
-    counts = np.diff(np.stack([starts, stops], axis=1).ravel(), prepend=0, append=height * width)
+    apart = edges[2::2] != edges[1:-1:2]
+    if not apart.all():
+        edges = edges[np.concatenate([[True], np.repeat(apart, 2), [True]])]
+    counts = np.diff(edges, prepend=0, append=height * width)
     return counts[:-1] if counts[-1] == 0 else counts  # pycocotools ends with the last True pixel
 
 
