@@ -14,7 +14,7 @@ float32, `class_id` (N,) int, `mask` compact) and, in `data`:
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -127,8 +127,19 @@ def compact_masks(
     >>> masks.to_dense().astype(int).tolist()
     [[[0, 1, 1, 1, 0], [0, 1, 1, 1, 0]]]
     """
+    placed = ((crop, x, y) for crop, (x, y) in zip(crops, offsets, strict=True))
+    return pack_masks(placed, image_size)
+
+
+def pack_masks(crops: Iterable[tuple[np.ndarray, int, int]], image_size: Size) -> sv.CompactMask:
+    """Packs what `mask_crop` gives; of a generator's crops only one is in memory at a time.
+
+    Args:
+        crops: For each mask a bool array (h, w), and the (x, y) of its top left pixel.
+        image_size: (height, width) in pixels.
+    """
     rles, shapes, corners = [], [], []
-    for crop, (x, y) in zip(crops, offsets, strict=True):
+    for crop, x, y in crops:
         if crop.size == 0:
             crop, x, y = np.zeros((1, 1), bool), 0, 0
         rles.append(_run_lengths(crop))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from grounding_sdk.grounding import Grounding
 from grounding_sdk.image import ImageLike
+from grounding_sdk.models.cache import MEMORY, EmbeddingCache, open_cache
 from grounding_sdk.models.ports import Detector, Segmenter
 from grounding_sdk.models.registry import load_detector, load_segmenter
 from grounding_sdk.pipeline import OnError, Pipeline, StageLike
@@ -36,6 +37,8 @@ class Grounder:
             looks at each picture as a whole.
         merge: How duplicates are removed; None keeps them.
         refine: How masks are cleaned up; None leaves them as the segmenter made them.
+        cache: Where pictures that the segmenter has encoded are kept for the next query on them;
+            see `Segment`. None keeps nothing.
         device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
         offline: Whether to keep off the model hub; None follows GROUNDING_SDK_OFFLINE and
             HF_HUB_OFFLINE.
@@ -57,6 +60,7 @@ class Grounder:
         tile: int | None = None,
         merge: Merge | None = Merge(),
         refine: Refine | None = Refine(),
+        cache: EmbeddingCache | str | Path | None = MEMORY,
         device: str | None = None,
         offline: bool | None = None,
         precision: Precision | None = None,
@@ -69,10 +73,16 @@ class Grounder:
         stages.append(Relate())
         if segmenter is not None:
             masker = load_segmenter(segmenter, device=device, offline=offline, precision=precision)
-            stages.append(Segment(masker))
+            stages.append(Segment(masker, cache))
             if refine is not None:
                 stages.append(refine)
         self.pipeline = Pipeline(stages)
+
+    @property
+    def cache(self) -> EmbeddingCache | None:
+        """Where encoded pictures are kept, with `stats()` and `clear()`; None for nowhere."""
+        kept = [stage.cache for stage in self.pipeline.stages if isinstance(stage, Segment)]
+        return open_cache(kept[0]) if kept else None
 
     def __call__(self, image: ImageLike, query: QueryLike) -> Grounding:
         """Grounds a query in one image.

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import MISSING, fields, replace
+from concurrent.futures import Future
+from dataclasses import MISSING, fields
+from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
@@ -15,14 +15,14 @@ import yaml
 
 from grounding_sdk.errors import ConfigError, PipelineError
 from grounding_sdk.files import write_file
-from grounding_sdk.grounding import Grounding, Step
+from grounding_sdk.grounding import Grounding
 from grounding_sdk.image import ImageLike
 from grounding_sdk.query import QueryLike
 from grounding_sdk.stages import STAGES, FunctionStage, Stage
+from grounding_sdk.stages.running import Batch, Threads, attempt
 
 StageLike: TypeAlias = Stage | Callable[[Grounding], Grounding]
 OnError: TypeAlias = Literal["skip", "raise"] | Callable[[PipelineError], None]
-
 _log = logging.getLogger(__name__)
 
 
@@ -67,11 +67,13 @@ class Pipeline:
         Raises:
             PipelineError: If a stage fails on an item; it names both.
         """
-        results = self._attempt(list(enumerate(items)))
-        for result in results:
+        results: Batch = dict(enumerate(items))
+        for stage in self.stages:
+            results = attempt(stage, results)
+        for result in results.values():
             if isinstance(result, PipelineError):
                 raise result
-        return [result for result in results if isinstance(result, Grounding)]
+        return [result for result in results.values() if isinstance(result, Grounding)]
 
     def stream(
         self,
@@ -82,13 +84,24 @@ class Pipeline:
         read_ahead: int = 8,
         on_error: OnError = "skip",
     ) -> Iterator[Grounding]:
-        """Yields results in order while the next pictures are read in the background.
+        """Yields results in order while the next ones are made in the background.
+
+        While you use a result, the segmenter is at the next batch, the detector at the one after
+        it, and the pictures after these are read. `images` is iterated in your thread, stages run
+        in others, but none is called twice at a time. When the iterator has ended, failed or been
+        closed, and Ctrl-C does that too, all threads are gone; what is in a stage then is waited
+        for.
+
+        Results do not depend on the batches. With a model that can only batch images of one size
+        (it has the attribute `batches_equal_sizes`), images are batched with others of their size
+        among the `read_ahead` next ones.
 
         Args:
             images: Anything that `Image.load` takes, or groundings that carry their own query.
             query: What to ask of every image.
             batch_size: Number of images that go through the stages together.
-            read_ahead: Number of pictures that are read before they are needed.
+            read_ahead: Number of images that are begun before their turn. So many and a batch, or
+                twice as many where that is more, are in memory, however long the stream is.
             on_error: What to do about an image that fails: "skip" it with a logged warning,
                 "raise" the error, or a function that is called with it. The others go on.
         """
@@ -98,19 +111,21 @@ class Pipeline:
             raise ConfigError(
                 f"expected on_error as 'skip', 'raise' or a function, got {on_error!r}"
             )
-        batch: list[tuple[int, Grounding]] = []
-        for index, item in _read(images, query, read_ahead):
-            if isinstance(item, PipelineError):
-                # What came before it comes out before it.
-                yield from _delivered(self._attempt(batch), on_error)
-                batch = []
-                yield from _delivered([item], on_error)
-                continue
-            batch.append((index, item))
-            if len(batch) == batch_size:
-                yield from _delivered(self._attempt(batch), on_error)
-                batch = []
-        yield from _delivered(self._attempt(batch), on_error)
+        models = [getattr(stage, "model", None) for stage in self.stages]
+        by_size = any(getattr(model, "batches_equal_sizes", False) for model in models)
+        window = max(batch_size, read_ahead) if by_size else batch_size
+        threads = Threads(self.stages)
+        under_way: deque[tuple[int, Future[Batch]]] = deque()
+        numbered = enumerate(images)
+        try:
+            while taken := list(islice(numbered, window)):
+                under_way += threads.begin(taken, query, batch_size)
+                while len(under_way) > read_ahead:
+                    yield from _delivered(under_way.popleft(), on_error)
+            while under_way:
+                yield from _delivered(under_way.popleft(), on_error)
+        finally:
+            threads.stop()
 
     def to_config(self) -> dict[str, Any]:
         """Returns the pipeline as plain data; models stand by their names."""
@@ -155,84 +170,18 @@ class Pipeline:
     def __repr__(self) -> str:
         return f"Pipeline({' -> '.join(stage.name for stage in self.stages)})"
 
-    def _attempt(self, batch: list[tuple[int, Grounding]]) -> list[Grounding | PipelineError]:
-        """Runs a batch; if a stage fails, runs its items alone, so that only the bad ones fail."""
-        if not batch:
-            return []
-        items = [item for _, item in batch]
-        for stage in self.stages:
-            try:
-                items = _timed(stage, items)
-            except Exception as error:
-                if len(batch) > 1:
-                    return [result for one in batch for result in self._attempt([one])]
-                index, item = batch[0]
-                return [PipelineError(stage.name, index, item.image.source, error)]
-        return list(items)
 
-
-def _timed(stage: Stage, items: list[Grounding]) -> list[Grounding]:
-    start = time.perf_counter()
-    results = stage(items)
-    seconds = (time.perf_counter() - start) / len(items)
-    if not isinstance(results, list) or len(results) != len(items):
-        came = f"{len(results)} items" if isinstance(results, list) else type(results).__name__
-        raise ConfigError(f"expected a list of {len(items)} groundings from the stage, got {came}")
-    model = getattr(getattr(stage, "model", None), "name", None)
-    return [
-        replace(
-            after, trace=(*after.trace, Step(stage.name, seconds, len(before), len(after), model))
-        )
-        for before, after in zip(items, results, strict=True)
-    ]
-
-
-def _read(
-    images: Iterable[ImageLike | Grounding], query: QueryLike | None, ahead: int
-) -> Iterator[tuple[int, Grounding | PipelineError]]:
-    def load(index: int, image: ImageLike | Grounding) -> Grounding | PipelineError:
-        try:
-            if isinstance(image, Grounding):
-                return image if query is None else Grounding.ask(image.image, query)
-            if query is None:
-                raise ConfigError("no query was given: pass one, or groundings that carry theirs")
-            return Grounding.ask(image, query)
-        except Exception as error:
-            return PipelineError("load", index, _source(image), error)
-
-    pool = ThreadPoolExecutor(max_workers=2, thread_name_prefix="grounding-read")
-    waiting: deque[tuple[int, Future[Grounding | PipelineError]]] = deque()
-    try:
-        for index, image in enumerate(images):
-            waiting.append((index, pool.submit(load, index, image)))
-            if len(waiting) > ahead:
-                index, future = waiting.popleft()
-                yield index, future.result()
-        while waiting:
-            index, future = waiting.popleft()
-            yield index, future.result()
-    finally:
-        pool.shutdown(cancel_futures=True)
-
-
-def _delivered(
-    results: Iterable[Grounding | PipelineError], on_error: OnError
-) -> Iterator[Grounding]:
-    for result in results:
-        if isinstance(result, Grounding):
-            yield result
-        elif on_error == "raise":
-            raise result
-        elif on_error == "skip":
-            _log.warning("skipped: %s", result)
-        else:
-            on_error(result)
-
-
-def _source(image: object) -> str | None:
-    if isinstance(image, Grounding):
-        return image.image.source
-    return str(image) if isinstance(image, str | Path) else None
+def _delivered(under_way: tuple[int, Future[Batch]], on_error: OnError) -> Iterator[Grounding]:
+    index, batch = under_way
+    result = batch.result().pop(index)  # popped, so that it is not kept for its batch's sake
+    if isinstance(result, Grounding):
+        yield result
+    elif on_error == "raise":
+        raise result
+    elif on_error == "skip":
+        _log.warning("skipped: %s", result)
+    else:
+        on_error(result)
 
 
 def _as_stage(stage: StageLike) -> Stage:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -9,6 +10,8 @@ import PIL.Image
 import pytest
 
 from grounding_sdk import FakeDetector, FakeSegmenter, Grounder, UnknownModelError
+from grounding_sdk.models.cache import EmbeddingCache, shared_cache
+from grounding_sdk.models.mini.predictor import Engine
 from grounding_sdk.sources import find_images
 
 IMAGES = Path(__file__).parent.parent / "demos" / "images"
@@ -88,3 +91,43 @@ def test_large_pictures_can_be_looked_at_in_tiles():
     result = ground(np.zeros((100, 150, 3), np.uint8), "dog")
     assert [step.stage for step in result.trace][:3] == ["parse", "tile", "merge"]
     assert len(result) > 0
+
+
+class CountingSegmenter(FakeSegmenter):
+    def __init__(self):
+        super().__init__()
+        self.encoded = 0
+
+    def encode(self, images):
+        self.encoded += len(images)
+        return super().encode(images)
+
+
+def test_queries_on_a_picture_share_its_embedding_in_threads_and_streams_too():
+    segmenter, cache = CountingSegmenter(), EmbeddingCache()
+    ground = Grounder(FakeDetector(), segmenter, cache=cache)
+    picture = np.full((20, 20, 3), 5, np.uint8)
+    with ThreadPoolExecutor(8) as pool:
+        results = list(pool.map(lambda text: ground(picture, text), ["dog", "cat"] * 8))
+    results += ground.many([picture] * 8, "dog")
+    assert all(len(result.detections.mask) > 0 for result in results)
+    assert segmenter.encoded == 1
+    assert ground.cache is cache
+    assert (cache.stats().misses, cache.stats().entries) == (1, 1)
+    ground.cache.clear()
+    ground(picture, "dog")
+    assert segmenter.encoded == 2
+
+
+def test_where_embeddings_are_kept_can_be_chosen(tmp_path):
+    fakes = FakeDetector(), FakeSegmenter()
+    assert Grounder(*fakes).cache is shared_cache()
+    assert Grounder(*fakes, cache=None).cache is None
+    assert Grounder(fakes[0], None).cache is None
+    assert Grounder(*fakes, cache=tmp_path).cache.name == str(tmp_path)
+
+
+def test_a_second_query_runs_no_encoder_of_mini_at_all(ground, monkeypatch):
+    ground(IMAGES / "cat.jpg", "cat")
+    monkeypatch.setattr(Engine, "_encode", None)
+    assert ground(IMAGES / "cat.jpg", "cat . sofa").counts["cat"] >= 1

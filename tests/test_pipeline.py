@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import itertools
 import logging
+import signal
 import threading
+import weakref
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +16,7 @@ from grounding_sdk import (
     FakeDetector,
     FakeSegmenter,
     Grounding,
+    Image,
     ImageError,
     Merge,
     Parse,
@@ -108,22 +112,168 @@ def test_a_stream_keeps_the_order_whatever_the_batch(batch_size):
     assert [int(r.image.pixels[0, 0, 0]) for r in results] == list(range(5))
 
 
+def endless(taken=None):
+    """Different pictures without end."""
+    for i in itertools.count():
+        if taken is not None:
+            taken.append(i)
+        yield picture(i % 200)
+
+
+def background_threads():
+    return [t for t in threading.enumerate() if t.name.startswith("grounding-")]
+
+
 def test_a_stream_is_lazy():
     taken = []
-
-    def endless():
-        i = 0
-        while True:
-            taken.append(i)
-            yield picture(i % 200)
-            i += 1
-
-    stream = fake_pipeline().stream(endless(), "dog", batch_size=1, read_ahead=3)
+    stream = fake_pipeline().stream(endless(taken), "dog", batch_size=1, read_ahead=3)
     assert not taken
     next(stream)
     assert len(taken) <= 5
     stream.close()
-    assert not [t for t in threading.enumerate() if t.name.startswith("grounding-read")]
+    assert not background_threads()
+
+
+class SameSizeDetector(FakeDetector):
+    """Notes the sizes of the images that it sees together."""
+
+    batches_equal_sizes = True
+
+    def __init__(self):
+        super().__init__()
+        self.batches = []
+
+    def detect(self, images, queries):
+        self.batches.append([image.size for image in images])
+        return super().detect(images, queries)
+
+
+@pytest.mark.parametrize("detector", [FakeDetector, SameSizeDetector])
+@pytest.mark.parametrize("batch_size, read_ahead", [(1, 1), (2, 8), (3, 4), (8, 2), (30, 30)])
+def test_results_depend_neither_on_batches_nor_on_sizes(detector, batch_size, read_ahead):
+    sizes = [(20, 30), (30, 20), (20, 30), (8, 8)] * 4
+    images = [np.full((*size, 3), i, np.uint8) for i, size in enumerate(sizes)]
+    pipeline = Pipeline([Detect(detector()), Segment(FakeSegmenter())])
+    alone = [pipeline(image, "dog . cat") for image in images]
+    together = pipeline.stream(images, "dog . cat", batch_size=batch_size, read_ahead=read_ahead)
+    for one, other in zip(alone, together, strict=True):
+        assert one.image == other.image
+        assert one.detections == other.detections
+
+
+def test_images_of_one_size_go_together_where_a_model_asks_for_it():
+    detector = SameSizeDetector()
+    tall, wide = np.zeros((30, 20, 3), np.uint8), np.zeros((20, 30, 3), np.uint8)
+    images = [tall, wide, wide, tall, "missing.jpg", wide, tall, tall, wide]
+    failed = []
+    stream = Pipeline([Detect(detector)]).stream(
+        images, "dog", batch_size=4, on_error=failed.append
+    )
+    assert [result.image.size for result in stream] == [
+        image.shape[:2] for image in images if not isinstance(image, str)
+    ]
+    assert detector.batches == [[(20, 30)] * 3, [(30, 20)] * 4, [(20, 30)]]
+    assert [error.index for error in failed] == [4]
+
+
+def test_reading_detecting_segmenting_and_writing_go_on_at_the_same_time():
+    detected = [threading.Event() for _ in range(8)]
+    segmented = [threading.Event() for _ in range(8)]
+
+    class Detector(FakeDetector):
+        def detect(self, images, queries):
+            detected[images[0].pixels[0, 0, 0]].set()
+            return super().detect(images, queries)
+
+    class Segmenter(FakeSegmenter):
+        def encode(self, images):
+            index = images[0].pixels[0, 0, 0]
+            assert index == 7 or detected[index + 1].wait(10), "the detector is ahead"
+            segmented[index].set()
+            return super().encode(images)
+
+    pipeline = Pipeline([Detect(Detector()), Segment(Segmenter(), cache=None)])
+    images = (picture(i) for i in range(8))
+    for i, result in enumerate(pipeline.stream(images, "dog", batch_size=1, read_ahead=2)):
+        assert len(result) > 0, "it did not fail"
+        assert i == 7 or segmented[i + 1].wait(10), "the models do not wait for the writer"
+
+
+def test_no_stage_is_called_twice_at_a_time():
+    busy = threading.Lock()
+
+    def alone(item):
+        assert busy.acquire(blocking=False)
+        try:
+            return item
+        finally:
+            busy.release()
+
+    pipeline = fake_pipeline(alone)
+    assert len(list(pipeline.stream((picture(i) for i in range(20)), "dog", batch_size=1))) == 20
+
+
+@pytest.mark.parametrize("detector", [FakeDetector, SameSizeDetector])
+def test_memory_is_flat_however_long_the_stream(detector):
+    references = []
+
+    def images():
+        for pixels in endless():
+            image = Image(pixels[:, : 8 + len(references) % 3])
+            references.append(weakref.ref(image))
+            yield image
+
+    def alive():
+        return sum(reference() is not None for reference in references)
+
+    stream = Pipeline([Detect(detector()), Segment(FakeSegmenter())]).stream(
+        images(), "dog", batch_size=2, read_ahead=6
+    )
+    in_memory = [alive() for _ in itertools.islice(stream, 60)]
+    assert max(in_memory) <= (8 if detector is FakeDetector else 12) + 2  # the loops' variables
+    stream.close()
+    del stream
+    assert not background_threads()
+
+
+def test_a_stream_that_ends_fails_or_is_left_leaves_no_thread():
+    def fails(item):
+        raise ZeroDivisionError("too dark")
+
+    def broken():
+        yield picture(0)
+        raise OSError("the source is gone")
+
+    pipeline = fake_pipeline()
+    assert len(list(pipeline.stream([picture(0)] * 9, "dog"))) == 9
+    assert not background_threads()
+    with pytest.raises(PipelineError, match="too dark"):
+        list(fake_pipeline(fails).stream(endless(), "dog", on_error="raise"))
+    assert not background_threads()
+    with pytest.raises(OSError, match="the source is gone"):
+        list(pipeline.stream(broken(), "dog"))
+    assert not background_threads()
+
+    def ctrl_c():
+        for _ in pipeline.stream(endless(), "dog"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        ctrl_c()
+    assert not background_threads()
+
+
+def test_ctrl_c_ends_a_stream_that_waits_for_a_stage():
+    calls = itertools.count()
+
+    def interrupted(item):
+        if next(calls) == 5:
+            signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
+        return item
+
+    with pytest.raises(KeyboardInterrupt):
+        list(fake_pipeline(interrupted).stream(endless(), "dog"))
+    assert not background_threads()
 
 
 def test_one_bad_file_never_stops_a_stream(tmp_path, caplog):

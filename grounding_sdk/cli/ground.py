@@ -48,6 +48,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument(
         "--tile", type=int, metavar="N", help="look at large pictures in N x N tiles"
     )
+    parser.add_argument(
+        "--cache",
+        default="memory",
+        metavar="DIR",
+        help="keep pictures as the segmenter encodes them, so that the next run on them is faster",
+    )
     parser.add_argument("--device", metavar="D", help="cpu, cuda, ...; default: a GPU if any")
     parser.add_argument(
         "--precision",
@@ -84,6 +90,7 @@ def run(args: argparse.Namespace) -> int:
         reader=args.reader,
         rewriter=args.rewriter,
         tile=args.tile,
+        cache=args.cache,
         device=args.device,
         offline=args.offline,
         precision=args.precision,

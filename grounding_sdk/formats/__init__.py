@@ -9,7 +9,6 @@ from grounding_sdk.formats.annotated import (
     Dataset,
     Mask,
     Object,
-    annotated,
     to_detections,
 )
 from grounding_sdk.formats.coco import (
@@ -23,6 +22,7 @@ from grounding_sdk.formats.cvat import cvat_shapes, read_cvat, write_cvat
 from grounding_sdk.formats.errors import FormatError
 from grounding_sdk.formats.fiftyone import fiftyone_detection, read_fiftyone, write_fiftyone
 from grounding_sdk.formats.geojson import read_geojson, write_geojson
+from grounding_sdk.formats.groundings import annotated
 from grounding_sdk.formats.huggingface import read_huggingface, write_huggingface
 from grounding_sdk.formats.json_result import grounding_dict
 from grounding_sdk.formats.jsonl import read_jsonl, row_dict, row_from_dict, write_jsonl

@@ -10,19 +10,15 @@ them back, so that any format becomes any other:
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import PurePath
-from typing import Any, TypeAlias
-from urllib.parse import unquote, urlsplit
+from typing import TypeAlias
 
 import numpy as np
 import supervision as sv
 
 from grounding_sdk.detections import Size, compact_masks, mask_crop
 from grounding_sdk.formats.errors import FormatError
-from grounding_sdk.grounding import Grounding
 
 Box: TypeAlias = tuple[float, float, float, float]  # x1, y1, x2, y2 in pixels
 
@@ -126,7 +122,7 @@ class Object:
     @property
     def has_pixels(self) -> bool:
         """Whether there is a mask, and something in it."""
-        return self.mask is not None and self.mask.crop.size > 0
+        return self.mask is not None and self.mask.area > 0
 
 
 @dataclass(frozen=True)
@@ -165,48 +161,6 @@ class Dataset:
 
     def __iter__(self) -> Iterator[Annotated]:
         return self.rows()
-
-
-def annotated(grounding: Grounding, file_name: str | None = None, split: str = "") -> Annotated:
-    """Makes a row of a result.
-
-    Args:
-        grounding: The result.
-        file_name: The picture's name in the dataset; the last part of its path or URL unless given.
-        split: The split that it belongs to.
-    """
-    image = grounding.image
-    name = file_name or source_name(image.source) or "image"
-    return Annotated(name, image.size, tuple(objects(grounding)), split, image.source)
-
-
-def objects(grounding: Grounding, *, masks: bool = True) -> Iterator[Object]:
-    """Yields the detections of a result in order; without `masks` none has its mask."""
-    found: Any = grounding.detections
-    margins = _margins(grounding)
-    for index in range(len(found)):
-        mask_score = float(found["mask_score"][index])
-        x1, y1, x2, y2 = (decimal(value) for value in found.xyxy[index])
-        yield Object(
-            label=str(found["class_name"][index]),
-            box=(x1, y1, x2, y2),
-            mask=Mask(*mask_crop(found.mask, index)) if masks and found.mask is not None else None,
-            score=decimal(found.confidence[index]),
-            mask_score=None if math.isnan(mask_score) else decimal(mask_score),
-            phrase=str(found["phrase"][index]),
-            margin=None if math.isnan(margins[index]) else decimal(margins[index]),
-        )
-
-
-def _margins(grounding: Grounding) -> np.ndarray:
-    """Score minus the best of another label (N,); NaN where the detector scored no other."""
-    found: Any = grounding.detections
-    wanted = [index for index, p in enumerate(grounding.query) if p.role == "find"]
-    labels = np.array([grounding.query.phrases[index].label for index in wanted], str)
-    others = labels[None, :] != np.asarray(found["class_name"])[:, None]
-    scores = np.asarray(found["phrase_scores"], np.float32)[:, wanted]
-    rivals = np.where(others, scores, 0).max(axis=1, initial=0)
-    return np.where(rivals > 0, np.asarray(found.confidence, np.float32) - rivals, np.nan)
 
 
 def to_detections(row: Annotated, labels: Sequence[str]) -> sv.Detections:
@@ -271,23 +225,3 @@ class ClassIds(dict[str, int]):
                 f"{', '.join(map(repr, self))}: add it to the labels"
             )
         return self.setdefault(label, len(self))
-
-
-def source_name(source: str | None) -> str:
-    """Returns the last part of a path or URL.
-
-    >>> source_name("https://example.org/a/my%20dog.png?size=2"), source_name(None)
-    ('my dog.png', '')
-    """
-    if source and "://" in source:
-        source = unquote(urlsplit(source).path)
-    return PurePath(source or "").name
-
-
-def decimal(value: float) -> float:
-    """Returns a 32-bit float as the shortest decimal number that stands for it.
-
-    >>> decimal(np.float32(0.9)), float(np.float32(0.9))
-    (0.9, 0.8999999761581421)
-    """
-    return float(str(np.float32(value)))

@@ -17,10 +17,9 @@ from grounding_sdk.formats.annotated import (
     ClassIds,
     Dataset,
     Object,
-    annotated,
-    source_name,
 )
 from grounding_sdk.formats.errors import FormatError
+from grounding_sdk.formats.groundings import annotated, source_name
 from grounding_sdk.formats.output import (
     Add,
     Folder,

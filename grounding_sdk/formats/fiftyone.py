@@ -146,7 +146,7 @@ def _sample(row: Annotated, filepath: str) -> dict[str, Any]:
 
 def _packed(crop: np.ndarray) -> str:
     buffer = io.BytesIO()
-    np.save(buffer, crop, allow_pickle=False)
+    np.save(buffer, np.ascontiguousarray(crop), allow_pickle=False)
     return base64.b64encode(zlib.compress(buffer.getvalue())).decode("ascii")
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from grounding_sdk.formats.annotated import objects
+from grounding_sdk.formats.groundings import objects
 from grounding_sdk.formats.rle import rle_of
 from grounding_sdk.grounding import Grounding
 

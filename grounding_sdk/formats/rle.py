@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from typing import Any, TypedDict
 
 import numpy as np
@@ -45,11 +46,7 @@ def crop_rle(crop: np.ndarray, x: int, y: int, image_size: Size) -> Rle:
         y: Row of its top edge.
         image_size: (height, width) in pixels.
     """
-    height, width = image_size
-    counts = image_runs(crop, x, y, image_size)
-    runs = {"size": [height, width], "counts": counts.tolist()}
-    packed = coco_mask.frPyObjects(runs, height, width)
-    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
+    return _packed(image_runs(crop, x, y, image_size), image_size)
 
 
 def image_runs(crop: np.ndarray, x: int, y: int, image_size: Size) -> np.ndarray:
@@ -61,17 +58,17 @@ def image_runs(crop: np.ndarray, x: int, y: int, image_size: Size) -> np.ndarray
     [2, 2, 2]
     """
     height, width = image_size
-    # The pixels of each column where the mask begins and ends, counted down the image's columns.
-    padded = np.zeros((crop.shape[1], crop.shape[0] + 2), bool)
-    padded[:, 1:-1] = crop.T
-    column, row = np.nonzero(padded[:, 1:] != padded[:, :-1])
+    rows, columns = crop.shape
+    # The crop's columns one after the other, with a zero before the first and below each.
+    flat = np.zeros(1 + columns * (rows + 1), bool)
+    flat[1:].reshape(columns, rows + 1)[:, :rows] = crop.T
+    column, row = np.divmod(np.flatnonzero(flat[1:] != flat[:-1]), rows + 1)
     edges = (column + x) * height + row + y
-    starts, stops = edges[::2], edges[1::2]
     # A run that reaches the image's bottom and one from the top of the next column are one.
-    joined = np.flatnonzero(starts[1:] == stops[:-1])
-    starts, stops = np.delete(starts, joined + 1), np.delete(stops, joined)
-
-    counts = np.diff(np.stack([starts, stops], axis=1).ravel(), prepend=0, append=height * width)
+    apart = edges[2::2] != edges[1:-1:2]
+    if not apart.all():
+        edges = edges[np.concatenate([[True], np.repeat(apart, 2), [True]])]
+    counts = np.diff(edges, prepend=0, append=height * width)
     return counts[:-1] if counts[-1] == 0 else counts  # pycocotools ends with the last True pixel
 
 
@@ -81,11 +78,63 @@ def rle_of(mask: Mask, image_size: Size) -> Rle:
     >>> rle_of(Mask(np.ones((2, 1), bool), 1, 0), (2, 2))
     {'size': [2, 2], 'counts': '22'}
     """
+    if isinstance(mask, RunsMask) and mask.image_size == image_size:
+        return _packed(mask.counts, image_size)
     return crop_rle(mask.crop, mask.x, mask.y, image_size)
 
 
+class RunsMask(Mask):
+    """A mask that is kept as run lengths until somebody looks at its pixels.
+
+    So what only passes through, from a ledger to COCO say, is never decoded.
+
+    Args:
+        counts: Run lengths down the image's columns, zeros first; all but the first positive.
+        image_size: (height, width) in pixels.
+    """
+
+    counts: np.ndarray
+    image_size: Size
+
+    def __init__(self, counts: np.ndarray, image_size: Size) -> None:
+        object.__setattr__(self, "counts", counts)
+        object.__setattr__(self, "image_size", image_size)
+
+    @property
+    def crop(self) -> np.ndarray:
+        """(h, w) bool, decoded when it is first asked for."""
+        return self._decoded.crop
+
+    @property
+    def x(self) -> int:
+        """Column of the crop's left edge."""
+        return self._decoded.x
+
+    @property
+    def y(self) -> int:
+        """Row of its top edge."""
+        return self._decoded.y
+
+    @property
+    def area(self) -> int:
+        """Number of pixels."""
+        return int(self.counts[1::2].sum())
+
+    @property
+    def box(self) -> tuple[int, int, int, int]:
+        """The smallest box around the pixels; zeros where there are none."""
+        return _extent(_spans(self.counts, self.image_size), self.image_size[0])
+
+    def __repr__(self) -> str:
+        return repr(self._decoded)
+
+    @cached_property
+    def _decoded(self) -> Mask:
+        return runs_mask(self.counts, self.image_size)
+
+
 def rle_mask(rle: Any) -> Mask:
-    """Returns the mask that an RLE stands for.
+    """Returns the mask that an RLE stands for; its pixels are decoded when they are looked at.
 
     Args:
         rle: `size` [height, width] and `counts`: compressed (str or bytes), or a list of run
@@ -105,7 +154,12 @@ def rle_mask(rle: Any) -> Mask:
         counts = np.array(counts, np.int64) if isinstance(counts, list) else _unpacked(counts)
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise FormatError(f"expected an RLE with size and counts, got {rle!r:.80}") from error
-    return runs_mask(counts, (height, width))
+    if counts[1:].all() and len(counts):
+        mask = RunsMask(counts, (height, width))
+        x1, y1, x2, y2 = mask.box
+        check_memory(y2 - y1, x2 - x1)
+        return mask
+    return runs_mask(counts, (height, width))  # written again, it has no empty runs
 
 
 def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
@@ -117,6 +171,20 @@ def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
     >>> runs_mask(np.array([2, 2, 2]), (2, 3)) == Mask(np.ones((2, 1), bool), 1, 0)
     True
     """
+    spans, height = _spans(counts, image_size), image_size[0]
+    left, top, right, bottom = _extent(spans, height)
+    rows = bottom - top
+    check_memory(rows, right - left)
+    # Counted down the columns of the crop: no run leaves its column, or the crop is as high as the
+    # image.
+    spans = spans - spans[:, :1] // max(height, 1) * (height - rows) - left * rows - top
+    runs = np.diff(spans.ravel(), prepend=0, append=rows * (right - left))
+    columns = np.repeat(np.arange(len(runs)) % 2 == 1, runs).reshape(right - left, rows)
+    return Mask(columns.T, left, top)
+
+
+def _spans(counts: np.ndarray, image_size: Size) -> np.ndarray:
+    """Checks run lengths and returns where each run of ones starts and stops, (n, 2)."""
     height, width = image_size
     edges = np.cumsum(counts, dtype=np.int64)
     total = int(edges[-1]) if len(edges) else 0
@@ -125,18 +193,19 @@ def runs_mask(counts: np.ndarray, image_size: Size) -> Mask:
             f"the runs of a mask cover {total} pixels, expected {height} x {width} of its size: "
             f"the file is damaged, or height and width are swapped"
         )
-    stops = edges[1::2]
-    starts = edges[:-1:2][: len(stops)]
-    starts, stops = starts[stops > starts], stops[stops > starts]
-    if not len(starts):
-        return Mask(np.zeros((0, 0), bool))
-    left, right = int(starts[0]) // height, (int(stops[-1]) - 1) // height + 1
-    check_memory(height, right - left)
-    changes = np.zeros((right - left) * height + 1, np.int8)  # the columns that the mask crosses
-    np.add.at(changes, starts - left * height, 1)
-    np.add.at(changes, stops - left * height, -1)
-    columns = np.cumsum(changes[:-1], dtype=np.int8).reshape(right - left, height)
-    return Mask(columns.T.astype(bool), left, 0)
+    spans = edges[: len(edges) // 2 * 2].reshape(-1, 2)
+    return spans[spans[:, 1] > spans[:, 0]]
+
+
+def _extent(spans: np.ndarray, height: int) -> tuple[int, int, int, int]:
+    """The smallest box (x1, y1, x2, y2) around runs of ones down columns of this height."""
+    if not len(spans):
+        return 0, 0, 0, 0
+    columns, rows = np.divmod(spans - [0, 1], height)  # of each run's first and last pixel
+    left, right = int(columns[0, 0]), int(columns[-1, 1]) + 1
+    if (columns[:, 0] != columns[:, 1]).any():  # over the bottom to the top of the next column
+        return left, 0, right, height
+    return left, int(rows[:, 0].min()), right, int(rows[:, 1].max()) + 1
 
 
 def run_lengths(values: np.ndarray) -> np.ndarray:
@@ -179,6 +248,13 @@ def check_memory(height: int, width: int) -> None:
             f"a mask covers {width} x {height} pixels, expected at most {MAX_PIXELS:,} in all: "
             f"the file is damaged, or the picture must be tiled"
         )
+
+
+def _packed(counts: np.ndarray, image_size: Size) -> Rle:
+    height, width = image_size
+    runs = {"size": [height, width], "counts": counts.tolist()}
+    packed = coco_mask.frPyObjects(runs, height, width)
+    return {"size": [height, width], "counts": packed["counts"].decode("ascii")}
 
 
 def _unpacked(counts: str | bytes) -> np.ndarray:

@@ -9,7 +9,7 @@ from typing import ClassVar
 import cv2
 import numpy as np
 
-from grounding_sdk.detections import compact_masks, mask_crop, with_columns
+from grounding_sdk.detections import mask_crop, pack_masks, with_columns
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.grounding import Grounding
 
@@ -46,19 +46,20 @@ class Refine:
         return [self._refine(item) for item in items]
 
     def _refine(self, item: Grounding) -> Grounding:
-        found = item.detections
-        if found.mask is None or not len(found):
+        found, masks = item.detections, item.detections.mask
+        if masks is None or not len(found):
             return item
-        crops, offsets, boxes = [], [], found.xyxy.copy()
-        for i in range(len(found)):
-            crop, x, y = mask_crop(found.mask, i)
+        boxes = found.xyxy.copy()
+
+        def refined(index: int) -> tuple[np.ndarray, int, int]:
+            crop, x, y = mask_crop(masks, index)
             if crop.size:
                 crop = refine_mask(crop, self.holes, self.specks, self.smooth)
                 if self.fit_boxes:
-                    boxes[i] = _tight_box(crop) + np.array([x, y, x, y])
-            crops.append(crop)
-            offsets.append((x, y))
-        mask = compact_masks(crops, offsets, item.image.size)
+                    boxes[index] = _tight_box(crop) + np.array([x, y, x, y])
+            return crop, x, y
+
+        mask = pack_masks(map(refined, range(len(found))), item.image.size)
         return replace(item, detections=with_columns(found, xyxy=boxes, mask=mask))
 
 
@@ -82,13 +83,15 @@ def refine_mask(mask: np.ndarray, holes: float, specks: float, smooth: float) ->
         parts, areas = _parts(mask, connectivity=8)
         small = areas < specks * area
         small[areas.argmax()] = small[0] = False
-        mask = mask & ~small[parts]
+        if small.any():
+            mask = mask & ~small[parts]
     if holes:
         # Padding joins the background around the crop, so that all other parts are true holes.
         parts, areas = _parts(np.pad(~mask, 1, constant_values=True), connectivity=4)
         small = areas < holes * area
         small[parts[0, 0]] = small[0] = False
-        mask = mask | small[parts][1:-1, 1:-1]
+        if small.any():
+            mask = mask | small[parts][1:-1, 1:-1]
     return mask
 
 

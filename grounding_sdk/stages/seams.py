@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import supervision as sv
 
-from grounding_sdk.detections import Size, compact_masks, mask_crop
+from grounding_sdk.detections import Size, mask_crop, pack_masks
 
 SAME = 0.5  # IoU
 INSIDE = 0.5  # part of a piece that a larger box holds
@@ -187,10 +187,12 @@ def _with_unions(
         boxes[group[0]] = [*members[:, :2].min(axis=0), *members[:, 2:].max(axis=0)]
     masks = found.mask
     if masks is not None and groups:
-        crops = [mask_crop(masks, index) for index in range(len(found))]
-        for group in groups:
-            crops[group[0]] = _union([crops[index] for index in group])
-        masks = compact_masks([c for c, _, _ in crops], [(x, y) for _, x, y in crops], image_size)
+        members_of = {group[0]: group for group in groups}
+        united = (
+            _union([mask_crop(masks, member) for member in members_of.get(index, (index,))])
+            for index in range(len(found))
+        )
+        masks = pack_masks(united, image_size)
     return replace(found, xyxy=boxes, mask=masks)
 
 

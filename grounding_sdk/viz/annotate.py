@@ -6,7 +6,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
-import cv2
 import numpy as np
 import supervision as sv
 
@@ -17,6 +16,7 @@ from grounding_sdk.viz.legend import add_legend
 from grounding_sdk.viz.palette import Color, label_colors
 from grounding_sdk.viz.scaling import compact, resized
 from grounding_sdk.viz.text import shortened
+from grounding_sdk.viz.tint import tint
 
 MASK_OPACITY = 0.4
 CROWD = 20  # objects; with more of them lines and letters get finer
@@ -97,18 +97,21 @@ def fitting_font(grounding: Grounding) -> int:
 def _draw_shapes(
     grounding: Grounding, palette: list[Color], line: int, *, boxes: bool, masks: bool
 ) -> np.ndarray:
-    found = replace(grounding.detections, mask=compact(grounding.detections.mask))
-    bgr = np.asarray(cv2.cvtColor(grounding.image.pixels, cv2.COLOR_RGB2BGR), np.uint8)
-    color = sv.ColorPalette([sv.Color(*rgb) for rgb in palette])
-    if masks and found.mask is not None:
-        bgr = sv.MaskAnnotator(color, opacity=MASK_OPACITY).annotate(bgr, found)
-        bgr = sv.PolygonAnnotator(color, thickness=max(1, line // 2)).annotate(bgr, found)
+    packed = compact(grounding.detections.mask)
+    found = replace(grounding.detections, mask=packed)
+    canvas = grounding.image.pixels.copy()
+    # OpenCV draws on RGB as well as on BGR; supervision turns its colors around for BGR.
+    color = sv.ColorPalette([sv.Color(*rgb[::-1]) for rgb in palette])
+    if masks and packed is not None:
+        colors = [palette[class_id] for class_id in np.asarray(found.class_id)]
+        tint(canvas, packed, colors, MASK_OPACITY)
+        canvas = sv.PolygonAnnotator(color, thickness=max(1, line // 2)).annotate(canvas, found)
     if boxes:
         # Lines of a box at the picture's edge would fall outside it.
         height, width = grounding.image.size
         found.xyxy = found.xyxy.clip(0, np.array([width - 1, height - 1] * 2, np.float32))
-        bgr = sv.BoxAnnotator(color, thickness=line).annotate(bgr, found)
-    return cv2.cvtColor(bgr, cv2.COLOR_BGR2RGB)
+        canvas = sv.BoxAnnotator(color, thickness=line).annotate(canvas, found)
+    return canvas
 
 
 def _texts(grounding: Grounding, font_size: int, *, labels: bool, scores: bool) -> list[list[str]]:

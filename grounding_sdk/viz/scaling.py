@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 import supervision as sv
 
-from grounding_sdk.detections import Size, compact_masks, mask_crop, with_columns
+from grounding_sdk.detections import Size, mask_crop, pack_masks, with_columns
 from grounding_sdk.grounding import Grounding
 from grounding_sdk.image import Image
 
@@ -48,6 +48,4 @@ def compact(masks: sv.CompactMask | np.ndarray | None) -> sv.CompactMask | None:
     """Returns masks, (N, H, W) bool or compact already, as compact ones."""
     if masks is None or isinstance(masks, sv.CompactMask):
         return masks
-    crops = [mask_crop(masks, index) for index in range(len(masks))]
-    offsets = [(x, y) for _, x, y in crops]
-    return compact_masks([crop for crop, _, _ in crops], offsets, masks.shape[1:])
+    return pack_masks((mask_crop(masks, index) for index in range(len(masks))), masks.shape[1:])

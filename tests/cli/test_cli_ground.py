@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import PIL.Image
@@ -186,3 +187,14 @@ def test_how_a_text_is_read_can_be_chosen(photos, tmp_path, capsys):
     asked = phrases("--text", "something to sit on", "--rewriter", "lexical")
     assert "chair" in asked
     assert main(["ground", str(photo), "--text", "x", "--out", str(out), "--rewriter", "y"]) == 2
+
+
+def test_encoded_pictures_are_kept_for_the_next_run(tmp_path):
+    photo = Path(__file__).parents[2] / "demos" / "images" / "cat.jpg"
+    kept = tmp_path / "kept"
+    asked = ["ground", str(photo), "--text", "cat", "--cache", str(kept), "--out"]
+    for out in ("one", "two"):
+        assert main([*asked, str(tmp_path / out)]) == 0
+        assert len(list(kept.glob("*.safetensors"))) == 1
+    one, two = ((tmp_path / out / "annotations.json").read_text() for out in ("one", "two"))
+    assert one == two

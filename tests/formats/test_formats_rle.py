@@ -1,3 +1,5 @@
+import pickle
+
 import hypothesis.extra.numpy as npst
 import numpy as np
 import pytest
@@ -6,7 +8,8 @@ from hypothesis import strategies as st
 from pycocotools import mask as coco_mask
 
 from grounding_sdk.detections import compact_masks
-from grounding_sdk.formats import FormatError, Mask, mask_rle
+from grounding_sdk.formats import FormatError, Mask, Object, mask_rle
+from grounding_sdk.formats import rle as rle_module
 from grounding_sdk.formats.rle import rle_mask, rle_of
 
 dense_masks = npst.arrays(bool, st.tuples(st.integers(1, 12), st.integers(1, 12)))
@@ -83,3 +86,31 @@ def test_decoding_from_a_huge_image_costs_what_the_columns_cost():
 def test_damaged_rle_is_refused(rle):
     with pytest.raises(FormatError, match=r"RLE|runs|at most"):
         rle_mask(rle)
+
+
+@given(dense_masks)
+def test_area_and_box_come_from_the_runs(mask):
+    read, drawn = rle_mask(encoded(mask)), Mask(mask)
+    assert (read.area, read.box) == (drawn.area, drawn.box)
+
+
+def test_what_is_only_written_again_is_never_decoded(monkeypatch):
+    monkeypatch.setattr(rle_module, "runs_mask", None)
+    mask = np.array([[0, 1, 1], [0, 0, 1]], bool)
+    read = rle_mask(encoded(mask))
+    assert rle_of(read, (2, 3)) == encoded(mask)
+    assert rle_of(pickle.loads(pickle.dumps(read)), (2, 3)) == encoded(mask)
+    assert Object("dog", read.box, read).has_pixels
+
+
+@pytest.mark.parametrize(
+    "counts", [[1, 2, 0, 1, 2], [1, 3, 2, 0], [0, 0, 1, 3, 2], [1, 3, 1, 0, 1], "Q032", "132M"]
+)
+def test_runs_that_are_spelt_oddly_are_written_as_pycocotools_does(counts):
+    read = rle_mask({"size": [2, 3], "counts": counts})
+    assert rle_of(read, (2, 3)) == encoded(read.dense((2, 3)))
+
+
+def test_runs_of_a_picture_of_another_size_are_counted_anew():
+    square = np.ones((2, 2), bool)
+    assert rle_of(rle_mask(encoded(square)), (4, 4)) == encoded(np.pad(square, (0, 2)))

@@ -1,7 +1,9 @@
 import resource
+from dataclasses import replace
 
 import numpy as np
 import pytest
+import supervision as sv
 
 from grounding_sdk.detections import compact_masks, detections_from_scores, with_columns
 from grounding_sdk.errors import ConfigError
@@ -9,6 +11,8 @@ from grounding_sdk.grounding import Grounding
 from grounding_sdk.image import Image
 from grounding_sdk.query import Query
 from grounding_sdk.viz import annotate, class_color
+from grounding_sdk.viz.annotate import MASK_OPACITY
+from grounding_sdk.viz.tint import tint
 
 GREY = 128
 
@@ -260,3 +264,51 @@ def test_many_objects_on_a_large_photo_take_no_dense_masks():
     annotate(grounding)
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     assert grown < 400  # MB, where dense masks alone would be 768
+
+
+def crowd(size=(60, 90)):
+    """A result with masks that overlap, reach the edges, are empty, lines, and everything."""
+    boxes = [[0, 0, 90, 60], [5, 5, 50, 50], [30, 20, 90, 60], [40, 0, 41, 60], [0, 7, 90, 8]]
+    boxes += [[89, 59, 90, 60], [10, 10, 30, 30], [12, 12, 28, 28], [60, 30, 62, 32], [3, 3, 9, 9]]
+    boxes += random_boxes(12, size).tolist()
+    count = len(boxes)
+    grounding = grounded(size, "dog . cat . cup", boxes, np.arange(count) % 3, masks=True)
+    packed = grounding.detections.mask
+    empty = compact_masks([np.zeros((4, 4), bool)], [(3, 3)], size)
+    masks = sv.CompactMask.merge([*(packed[[i]] for i in range(count - 1)), empty])
+    pixels = np.random.default_rng(0).integers(0, 255, (*size, 3), np.uint8)
+    found = with_columns(grounding.detections, mask=masks)
+    return replace(grounding, image=Image(pixels), detections=found)
+
+
+@pytest.mark.parametrize("opacity", [0.0, 0.3, 0.4, 0.5, 1.0])
+def test_masks_are_tinted_as_supervision_tints_dense_ones(opacity):
+    grounding = crowd()
+    found = grounding.detections
+    colors = [class_color(index) for index in found.class_id]
+    canvas = grounding.image.pixels.copy()
+    tint(canvas, found.mask, colors, opacity)
+
+    dense = replace(found, mask=found.mask.to_dense())
+    palette = sv.ColorPalette([sv.Color(*class_color(index)[::-1]) for index in range(3)])
+    expected = sv.MaskAnnotator(palette, opacity).annotate(grounding.image.pixels.copy(), dense)
+    np.testing.assert_array_equal(canvas, expected)
+
+
+@pytest.mark.parametrize("masks", [0, 1])
+def test_nothing_to_tint_is_left_as_it_is(masks):
+    canvas = np.full((9, 9, 3), GREY, np.uint8)
+    tint(canvas, compact_masks([np.zeros((2, 2), bool)] * masks, [(1, 1)] * masks, (9, 9)), [], 0.5)
+    assert (canvas == GREY).all()
+
+
+def test_shapes_are_drawn_from_crops_as_supervision_draws_dense_masks():
+    grounding = crowd()
+    dense = replace(grounding.detections, mask=grounding.detections.mask.to_dense())
+    palette = sv.ColorPalette([sv.Color(*class_color(index)) for index in range(3)])
+    expected = grounding.image.pixels[:, :, ::-1].copy()
+    expected = sv.MaskAnnotator(palette, MASK_OPACITY).annotate(expected, dense)
+    expected = sv.PolygonAnnotator(palette, thickness=1).annotate(expected, dense)
+    drawn = annotate(grounding, boxes=False, labels=False, scores=False)
+    np.testing.assert_array_equal(drawn, expected[:, :, ::-1])
+    assert np.array_equal(annotate(replace(grounding, detections=dense)), annotate(grounding))

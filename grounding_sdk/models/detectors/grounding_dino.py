@@ -117,11 +117,13 @@ class GroundingDinoDetector(SavedDetector):
             is encoded once, but read anew with each caption, so boxes and scores depend on it:
             mmdetection evaluates on LVIS with 40.
         texts: Remembers what the text encoder made of captions; has `stats()` and `clear()`.
+        batches_equal_sizes: Tells `Pipeline.stream` to batch images of one size; see `detect`.
     """
 
     models = MODELS
     default_threshold = 0.3
     phrases_per_pass: int = 256
+    batches_equal_sizes = True
 
     def __init__(self, saved: Saved, name: str) -> None:
         super().__init__(saved, name)
