@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -24,7 +24,7 @@ from PIL import Image as PILImage
 from torch import Tensor
 from torch.nn import functional
 
-from grounding_sdk.detections import compact_masks, detections_from_scores
+from grounding_sdk.detections import detections_from_scores, pack_masks
 from grounding_sdk.image import Image
 from grounding_sdk.models.mini.network import (
     BOX_MARGIN,
@@ -260,7 +260,7 @@ class MiniSegmenter(_Adapter):
         task = _Task.of(prompts, embedding)
         many = MASKS if multimask else 1
         if len(prompts) == 0:
-            empty = compact_masks([], [], embedding.image_size)
+            empty = pack_masks([], embedding.image_size)
             zeros = np.zeros((0, many), np.float32)
             return MaskPrediction(empty, zeros, np.zeros((0, many, side, side), np.float32))
         if task.boxes is None:
@@ -462,17 +462,19 @@ def _to_image(
     side = LOGITS_SIDE
     windows = (windows / np.tile(embedding.scale, 2)).reshape(-1, 4)
     flat = logits.reshape(-1, WINDOW, WINDOW)
-    crops, offsets = [], []
     whole = np.full((len(flat), side, side), NOWHERE, np.float32)
     for logit, (x0, y0, x1, y1), plane in zip(flat, windows, whole, strict=True):
-        rows, y = window_pixels(y0, y1, height)
-        columns, x = window_pixels(x0, x1, width)
-        crops.append(positive(logit, y, x))
-        offsets.append((columns.start, rows.start))
         rows, y = window_pixels(y0 * side / height, y1 * side / height, side)
         columns, x = window_pixels(x0 * side / width, x1 * side / width, side)
         plane[rows, columns] = interpolate(interpolate(logit, y).T, x).T
-    masks = compact_masks(crops, offsets, embedding.image_size)
+
+    def crops() -> Iterator[tuple[np.ndarray, int, int]]:
+        for logit, (x0, y0, x1, y1) in zip(flat, windows, strict=True):
+            rows, y = window_pixels(y0, y1, height)
+            columns, x = window_pixels(x0, x1, width)
+            yield positive(logit, y, x), columns.start, rows.start
+
+    masks = pack_masks(crops(), embedding.image_size)
     shape = (*scores.shape, side, side)
     return MaskPrediction(masks, scores.astype(np.float32), whole.reshape(shape))
 
