@@ -199,6 +199,32 @@ def test_reading_detecting_segmenting_and_writing_go_on_at_the_same_time():
         assert i == 7 or segmented[i + 1].wait(10), "the models do not wait for the writer"
 
 
+def test_models_on_the_cpu_do_not_compute_at_the_same_time():
+    busy = threading.Lock()
+
+    def alone(method):
+        def call(self, *args):
+            assert busy.acquire(blocking=False)
+            try:
+                return method(self, *args)
+            finally:
+                busy.release()
+
+        return call
+
+    class Detector(FakeDetector):
+        device = "cpu"
+        detect = alone(FakeDetector.detect)
+
+    class Segmenter(FakeSegmenter):
+        device = "cpu"
+        encode = alone(FakeSegmenter.encode)
+
+    pipeline = Pipeline([Detect(Detector()), Segment(Segmenter(), cache=None)])
+    images = (picture(i) for i in range(8))
+    assert len(list(pipeline.stream(images, "dog", batch_size=1))) == 8
+
+
 def test_no_stage_is_called_twice_at_a_time():
     busy = threading.Lock()
 

@@ -45,6 +45,7 @@ def attempt(stage: Stage, batch: Batch) -> Batch:
 class Threads:
     """Threads that read pictures, and one for each model, which runs the stages up to the next.
 
+    Models on the CPU share one: each of them uses all cores, so two at a time are slower.
     What is to be done with a batch is a chain of tasks, each of which waits for the one before.
     """
 
@@ -52,12 +53,13 @@ class Threads:
         self._readers = ThreadPoolExecutor(READERS, "grounding-read")
         self._workers = [ThreadPoolExecutor(1, "grounding-work")]
         self._stages: list[tuple[ThreadPoolExecutor, Stage]] = []
-        has_model = False
+        models: list[object] = []  # of the last worker
         for stage in stages:
             if hasattr(stage, "model"):
-                if has_model:
+                if models and not all(map(_on_cpu, (*models, stage.model))):
                     self._workers.append(ThreadPoolExecutor(1, "grounding-work"))
-                has_model = True
+                    models = []
+                models.append(stage.model)
             self._stages.append((self._workers[-1], stage))
 
     def begin(
@@ -95,6 +97,10 @@ class Threads:
             pool.shutdown(wait=False, cancel_futures=True)
         for pool in (self._readers, *self._workers):
             pool.shutdown()
+
+
+def _on_cpu(model: object) -> bool:
+    return str(getattr(model, "device", "")).startswith("cpu")
 
 
 def _read(index: int, image: ImageLike | Grounding, query: QueryLike | None) -> Result:

@@ -141,6 +141,11 @@ class SavedDetector:
         return detector
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._saved.device
+
+    @property
     def precision(self) -> Precision:
         """How exactly to compute: "exact" or "fast"; can be set. See `models.precision`."""
         return self._precision

@@ -171,6 +171,11 @@ class _Adapter:
         return cls(shared_engine(Path(path).resolve(), device), name)
 
     @property
+    def device(self) -> torch.device:
+        """Where the network is."""
+        return self.engine.device
+
+    @property
     def dtype(self) -> torch.dtype:
         """Type of the large products."""
         return dtype_of(self.precision, self.engine.device)

@@ -113,6 +113,11 @@ class HfSamSegmenter:
         self.precision = DEFAULT_PRECISION
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._model.device
+
+    @property
     def precision(self) -> Precision:
         """How exactly to compute: "exact" or "fast"; can be set. See `precision`.
 

@@ -91,6 +91,11 @@ class SegmentAnythingSegmenter:
         return segmenter
 
     @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        return self._sam.device
+
+    @property
     def precision(self) -> Precision:
         """How exactly to compute: "exact" or "fast"; can be set. See `precision`."""
         return self._precision
