@@ -16,6 +16,11 @@ head, s the scale of attention):
   sum to one, the output's bias is added to the values of one head and never to the image.
 - A transposed convolution whose stride is its kernel is a matrix product, the pixels of each token
   side by side; they are put in their places at the end, when there is one number for each.
+- What a block does to an image token, x -> r_n (x + sum_t a_nt v_t - m_n) w + b, is linear but for
+  the numbers m_n and r_n that its normalisation finds. So the first of these products, U, is
+  U x = (product of the r) U w' x_0, of the image that all prompts share and made once, plus
+  U w' v_t for the few tokens, times their a_nt: half of the work (float32, no masks as prompts).
+- After the last block the image is read only by the tokens of which scores and masks are made.
 - Masks that nobody asked for are not made. Where the best is asked for, the scores say which.
 
 The published networks: Segment Anything (https://arxiv.org/abs/2304.02643, section A) and SAM 2
@@ -144,6 +149,8 @@ class SharedImage:
         query: (1, heads, d, N) of `placed`, scaled: what the image asks in the first block.
         key: (1, heads, N, d), what the first block reads.
         value: (1, heads, N, d)
+        coarse: (N, 4 * C / 4), the first upscaling of `tokens` with all the factors of the
+            normalisations before it; None where upscaling is not folded.
         finer: What is added after each of the two upscalings, pixels of a token side by side:
             (1, 4 * N, C / 4) and (1, 16 * N, C / 8). None where the model has no such thing.
     """
@@ -154,7 +161,42 @@ class SharedImage:
     query: Tensor
     key: Tensor
     value: Tensor
+    coarse: Tensor | None
     finer: tuple[Tensor, Tensor] | None
+
+
+@dataclass(frozen=True, eq=False)
+class _Written:
+    """How a block changed the image x: to (x + weights' values - mean) * factor, times w, plus b.
+
+    Attributes:
+        weights: (n, heads * T, N)
+        values: (n, heads * T, C)
+        mean: (n, 1, N)
+        factor: (n, 1, N)
+    """
+
+    weights: Tensor
+    values: Tensor
+    mean: Tensor
+    factor: Tensor
+
+
+class _Workspace:
+    """Memory for what is as large as an image, used again for the next prompts of a call.
+
+    Taken anew for each, its page faults would cost as much time as what is computed in it.
+    """
+
+    def __init__(self, dtype: torch.dtype, device: torch.device) -> None:
+        self._known: dict[str, Tensor] = {}
+        self._options: dict[str, Any] = {"dtype": dtype, "device": device}
+
+    def take(self, name: str, *shape: int) -> Tensor:
+        """Returns a tensor with whatever is in it."""
+        if name not in self._known or self._known[name].shape != shape:
+            self._known[name] = torch.empty(shape, **self._options)
+        return self._known[name]
 
 
 class FoldedDecoder:
@@ -175,6 +217,13 @@ class FoldedDecoder:
         self._norms = [_as_norm(block.norm_write, dtype) for block in parts.blocks]
         self._upscale = [_as_linear(convolution, dtype) for convolution in parts.upscale]
         self._norm_upscale = _as_norm(parts.norm_upscale, dtype)
+        # Where products are cheap and numbers short, as in bfloat16, it is better not to fold.
+        self._folds_upscale = dtype != torch.bfloat16
+        weight = self._upscale[0][0]  # U, with the factors w of more and more normalisations
+        self._scaled_upscale = [weight]
+        for scale, _, _ in reversed(self._norms):
+            weight = weight * scale
+            self._scaled_upscale.insert(0, weight)
         # One tuple, so that threads see an image and what belongs to it, or neither.
         self._latest: tuple[weakref.ref[Tensor], SharedImage] | None = None
 
@@ -209,6 +258,11 @@ class FoldedDecoder:
             query=query.to(self._dtype).contiguous(),
             key=read.split(read.key(placed)).contiguous(),
             value=read.split(read.value(tokens)).contiguous(),
+            coarse=(
+                functional.linear(tokens[0].to(self._dtype), self._scaled_upscale[0])
+                if self._folds_upscale
+                else None
+            ),
             finer=finer,
         )
 
@@ -239,16 +293,17 @@ class FoldedDecoder:
         tokens = self._first_attention(prompts)
         if dense is None:
             tokens = self._first_read(tokens, prompts, image)
+        space = _Workspace(self._dtype, prompts.device)
         results = []
         for start in range(0, len(prompts), at_once):
             rows = slice(start, start + at_once)
+            state = tokens[rows], prompts[rows]
             if dense is None:
-                keys = self._first_write(tokens[rows], prompts[rows], image)
-                after = self._rest(tokens[rows], prompts[rows], keys, done=1)
+                keys, written = self._first_write(*state, image, space)
+                results.append(self._rest(*state, keys, [written], image, wanted, space))
             else:
                 keys = (image.features + _tokens(dense[rows])).to(self._dtype)
-                after = self._rest(tokens[rows], prompts[rows], keys, done=0)
-            results.append(self._masks(*after, image, wanted))
+                results.append(self._rest(*state, keys, [], image, wanted, space))
         if not results:
             masks = len(self._parts.to_mask) - 1 if wanted is Wanted.ALL else 1
             height, width = self.grid
@@ -272,30 +327,49 @@ class FoldedDecoder:
         answer = attention.merge(answer)[0].view_as(tokens)
         return _after_read(block, tokens, answer)
 
-    def _first_write(self, tokens: Tensor, prompts: Tensor, image: SharedImage) -> Tensor:
+    def _first_write(
+        self, tokens: Tensor, prompts: Tensor, image: SharedImage, space: _Workspace
+    ) -> tuple[Tensor, _Written]:
         attention = self._parts.blocks[0].write_image
         keys = attention.split(attention.key(tokens + prompts)).to(self._dtype)
         scores = torch.matmul(keys, image.query)  # (n, heads, T, N)
-        return self._write(0, scores, tokens, image.tokens)
+        return self._write(0, scores, tokens, image.tokens, space)
 
     # ---- the others
 
     def _rest(
-        self, tokens: Tensor, prompts: Tensor, keys: Tensor, done: int
+        self,
+        tokens: Tensor,
+        prompts: Tensor,
+        keys: Tensor,
+        written: list[_Written],
+        image: SharedImage,
+        wanted: Wanted,
+        space: _Workspace,
     ) -> tuple[Tensor, Tensor]:
-        """Blocks in which each prompt has an image of its own, `keys` (n, N, C)."""
+        """Where each prompt has an image of its own, `keys` (n, N, C), with what was `written`."""
+        shared = bool(written)
         position = self._position.to(self._dtype)
-        placed = keys + position
-        for index, block in enumerate(self._parts.blocks[done:], start=done):
+        placed = torch.add(keys, position, out=space.take("placed", *keys.shape))
+        for index, block in enumerate(self._parts.blocks[len(written) :], start=len(written)):
             if index:
                 asked = tokens + prompts
                 tokens = block.norm_self(tokens + block.attend_self(asked, asked, tokens))
             answer = self._read(block.read_image, tokens + prompts, keys, placed)
             tokens = _after_read(block, tokens, answer)
-            keys = self._write(index, self._scores(block, tokens + prompts, placed), tokens, keys)
-            placed = keys + position
+            scores = self._scores(block, tokens + prompts, placed)
+            keys, change = self._write(index, scores, tokens, keys, space)
+            written.append(change)
+            torch.add(keys, position, out=placed)
+        needed = slice(0, 1 + max(self._masks_for(wanted)) + 1)
+        tokens, prompts = tokens[:, needed], prompts[:, needed]
         answer = self._read(self._parts.read_image, tokens + prompts, keys, placed)
-        return self._parts.norm(tokens + answer), keys
+        tokens = self._parts.norm(tokens + answer)
+        if shared and image.coarse is not None:
+            coarse = self._coarse_of_shared(image.coarse, written, space)
+        else:
+            coarse = functional.linear(keys, *self._upscale[0])
+        return self._masks(tokens, coarse, image, wanted, space)
 
     def _read(self, attention: Attention, asking: Tensor, keys: Tensor, placed: Tensor) -> Tensor:
         """What tokens (n, T, C) read from the image."""
@@ -319,36 +393,73 @@ class FoldedDecoder:
         )
         return scores.unflatten(1, (heads, tokens))
 
-    def _write(self, index: int, scores: Tensor, tokens: Tensor, keys: Tensor) -> Tensor:
+    def _write(
+        self, index: int, scores: Tensor, tokens: Tensor, keys: Tensor, space: _Workspace
+    ) -> tuple[Tensor, _Written]:
         """The image after it read `tokens` with these scores; `keys` may be of all prompts."""
         attention = self._parts.blocks[index].write_image
         weight = attention.output.weight.t().unflatten(0, (attention.heads, -1))  # heads, d, C
         values = torch.matmul(attention.split(attention.value(tokens)), weight)
         values[:, 0] += attention.output.bias  # once, as the weights of a head sum to one
-        keys = torch.baddbmm(
-            keys.expand(len(tokens), -1, -1),
-            scores.softmax(dim=2).flatten(1, 2).transpose(1, 2),
-            values.flatten(1, 2).to(self._dtype),
-        )
-        return _normalise(keys, self._norms[index])
+        values = values.flatten(1, 2).to(self._dtype)
+        weights = scores.softmax(dim=2).flatten(1, 2)
+        keys = keys.expand(len(tokens), -1, -1)
+        summed = space.take("summed", *keys.shape)
+        torch.baddbmm(keys, weights.transpose(1, 2), values, out=summed)
+        keys, mean, factor = _normalise(summed, self._norms[index], space.take("keys", *keys.shape))
+        return keys, _Written(weights, values, mean.transpose(1, 2), factor.transpose(1, 2))
 
     # ---- masks
 
-    def _masks(
-        self, tokens: Tensor, keys: Tensor, image: SharedImage, wanted: Wanted
-    ) -> tuple[Tensor, Tensor]:
+    def _coarse_of_shared(
+        self, coarse: Tensor, written: Sequence[_Written], space: _Workspace
+    ) -> Tensor:
+        """The first upscaling (n, N, 4 * C / 4) of the image after all blocks.
+
+        Args:
+            coarse: Of the image before them, `SharedImage.coarse`.
+            written: By the blocks, first to last.
+            space: Where to put it.
+        """
+        constant = self._upscale[0][1]
+        factor = torch.ones_like(written[0].factor)
+        rows, columns = [], []
+        for index, change in reversed(list(enumerate(written))):
+            shift = self._norms[index][1]
+            rows.append(factor)
+            columns.append((constant + self._scaled_upscale[index + 1] @ shift)[None, None])
+            constant = torch.zeros_like(constant)
+            factor = factor * change.factor
+            weight = self._scaled_upscale[index]
+            rows += [change.weights * factor, -change.mean * factor]
+            columns += [functional.linear(change.values, weight), weight.sum(1)[None, None]]
+        columns = [column.expand(len(factor), -1, -1) for column in columns]
+        scaled = space.take("summed", len(factor), *coarse.shape)
+        torch.mul(coarse, factor.transpose(1, 2), out=scaled)
+        return scaled.baddbmm_(torch.cat(rows, dim=1).transpose(1, 2), torch.cat(columns, dim=1))
+
+    def _masks_for(self, wanted: Wanted) -> list[int]:
+        """The masks from which those that are wanted are chosen."""
         every = len(self._parts.to_mask)
+        if wanted is Wanted.SINGLE:
+            return list(range(every)) if self._parts.stability else [0]
+        return list(range(1, every))
+
+    def _masks(
+        self,
+        tokens: Tensor,
+        coarse: Tensor,
+        image: SharedImage,
+        wanted: Wanted,
+        space: _Workspace,
+    ) -> tuple[Tensor, Tensor]:
         scores = self._parts.to_scores(tokens[:, 0])
-        best = 1 + scores[:, 1:].argmax(dim=1, keepdim=True)
-        if wanted is Wanted.ALL:
-            chosen = torch.arange(1, every, device=best.device).expand(len(tokens), -1)
-        elif wanted is Wanted.BEST:
-            chosen = best
-        elif self._parts.stability:
-            chosen = torch.cat([torch.zeros_like(best), best], dim=1)
-        else:
-            chosen = torch.zeros_like(best)
-        logits = self._logits(self._weights(tokens, chosen), keys, image)
+        masks = self._masks_for(wanted)
+        chosen = torch.tensor(masks, device=scores.device).expand(len(tokens), -1)
+        if wanted is not Wanted.ALL and len(masks) > 1:
+            best = 1 + scores[:, 1:].argmax(dim=1, keepdim=True)
+            chosen = best if wanted is Wanted.BEST else torch.cat([chosen[:, :1], best], dim=1)
+        logits = self._logits(self._weights(tokens, chosen), coarse, image, space)
         scores = scores.gather(1, chosen)
         if wanted is Wanted.SINGLE and self._parts.stability:
             single = ~_is_stable(logits[:, 0], *self._parts.stability)
@@ -364,21 +475,27 @@ class FoldedDecoder:
         places = torch.searchsorted(chosen.new_tensor(needed), chosen.contiguous())
         return made.gather(1, places[..., None].expand(-1, -1, made.shape[-1]))
 
-    def _logits(self, weights: Tensor, keys: Tensor, image: SharedImage) -> Tensor:
-        """(n, M, 4 h, 4 w) from the image's tokens (n, N, C)."""
-        count = len(keys)
-        coarse = functional.linear(keys, *self._upscale[0])
+    def _logits(
+        self, weights: Tensor, coarse: Tensor, image: SharedImage, space: _Workspace
+    ) -> Tensor:
+        """(n, M, 4 h, 4 w) from what the first upscaling gave for tokens (n, N, 4 * C / 4).
+
+        It is written over.
+        """
+        count = len(coarse)
         coarse = coarse.view(count, -1, coarse.shape[-1] // 4)  # each token's 2 x 2 pixels
         if image.finer is not None:
-            coarse = coarse + image.finer[0]
-        coarse = functional.gelu(_normalise(coarse, self._norm_upscale))
-        fine = functional.linear(coarse, *self._upscale[1])
-        fine = fine.view(count, -1, fine.shape[-1] // 4)  # each pixel's 2 x 2 pixels
+            coarse += image.finer[0]
+        coarse, _, _ = _normalise(coarse, self._norm_upscale, space.take("coarse", *coarse.shape))
+        torch.ops.aten.gelu_(coarse)
+        weight, bias = self._upscale[1]
+        fine = space.take("fine", coarse[..., 0].numel(), len(bias))
+        torch.addmm(bias, coarse.flatten(0, 1), weight.t(), out=fine)
+        fine = fine.view(count, -1, len(bias) // 4)  # each pixel's 2 x 2 pixels
         if image.finer is not None:
-            fine = fine + image.finer[1]
-        logits = torch.bmm(functional.gelu(fine), weights.to(self._dtype).transpose(1, 2)).to(
-            weights
-        )
+            fine += image.finer[1]
+        torch.ops.aten.gelu_(fine)
+        logits = torch.bmm(fine, weights.to(self._dtype).transpose(1, 2)).to(weights)
         height, width = self.grid
         placed = logits.view(count, height, width, 2, 2, 2, 2, -1).permute(0, 7, 1, 3, 5, 2, 4, 6)
         return placed.reshape(count, -1, 4 * height, 4 * width)
@@ -426,9 +543,14 @@ def _as_norm(norm: Any, dtype: torch.dtype) -> Norm:
     return norm.weight.to(dtype), norm.bias.to(dtype), norm.eps
 
 
-def _normalise(values: Tensor, norm: Norm) -> Tensor:
+def _normalise(values: Tensor, norm: Norm, out: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Gives the normalised values in `out`, the means, and the factors after subtracting them."""
     weight, bias, epsilon = norm
-    return functional.layer_norm(values, weight.shape, weight, bias, epsilon)
+    mean, factor = values.new_empty(0), values.new_empty(0)
+    torch.ops.aten.native_layer_norm.out(
+        values, weight.shape, weight, bias, epsilon, out0=out, out1=mean, out2=factor
+    )
+    return out, mean, factor
 
 
 def _as_linear(upscaling: Any, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
