@@ -53,9 +53,15 @@ class Masks:
 
 
 class ReferenceDetector(Protocol):
-    """A way to find boxes."""
+    """A way to find boxes.
+
+    Attributes:
+        says: What it is.
+        one_at_a_time: Whether each phrase is work of its own.
+    """
 
     says: str
+    one_at_a_time: bool
 
     def detect(self, image: Image, phrases: Sequence[str], threshold: float) -> Found:
         """Finds boxes."""
@@ -108,6 +114,7 @@ class ZeroShotPipeline:
     """transformers' pipeline: it runs the whole model once for each phrase."""
 
     says = "transformers' pipeline('zero-shot-object-detection')"
+    one_at_a_time = True
 
     def __init__(self, path: Path, device: str) -> None:
         processor = hf.AutoProcessor.from_pretrained(path, local_files_only=True)
@@ -142,6 +149,7 @@ class GroundedProcessor:
     """
 
     says = "transformers' processor, GroundingDinoForObjectDetection and post-processing"
+    one_at_a_time = False
 
     def __init__(self, path: Path, device: str) -> None:
         self._processor: Any = hf.AutoProcessor.from_pretrained(path, local_files_only=True)
@@ -174,6 +182,7 @@ class PhraseByPhrase:
     """Our adapter, asked for one phrase at a time."""
 
     says = "the same model, asked for one phrase at a time"
+    one_at_a_time = True
 
     def __init__(self, model: Any) -> None:
         self._model = model

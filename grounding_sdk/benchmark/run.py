@@ -1,8 +1,9 @@
 """The benchmark: reference path and ours in turns, on the same pictures, stage by stage.
 
-Each round has a picture of its own, so that nothing is known from the round before; `again` is a
-second query on the picture of the round. The machine's slow phases meet both paths alike, which is
-why ratios are taken within a round and only then their median.
+Each round has a picture of its own, so that nothing is known from the round before. The machine's
+slow phases meet both paths alike, which is why ratios are taken within a round and only then their
+median. `second_query` is a second query on the picture of the round: ours asks for the picture's
+embedding again; the reference keeps nothing, so that what its first query took stands for it.
 """
 
 from __future__ import annotations
@@ -12,14 +13,14 @@ import re
 import statistics
 import sys
 import tempfile
+import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, dataclass
-from functools import partial
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -41,15 +42,23 @@ from grounding_sdk.models.cache import EmbeddingCache
 from grounding_sdk.models.catalog import DETECTOR, EMBEDDED, SEGMENTER
 from grounding_sdk.models.ports import Detector, MaskPrediction, Segmenter
 from grounding_sdk.models.registry import load_detector, load_segmenter
-from grounding_sdk.query import Query
 from grounding_sdk.stages import Detect
 
 WORDS = (
     "dog cat person car tree chair table cup book bottle bird horse boat shoe hat lamp door clock "
     "phone plate"
 ).split()
-STAGES = ("detect", "encode", "decode", "segment", "again", "total")
+# What can be measured, and the stages it gives; the last is the end of it.
+STAGES: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "all": ("detect", "encode", "decode", "segment", "second_query", "total"),
+        "detect": ("detect",),
+        "segment": ("encode", "decode", "second_query", "segment"),
+        "decode": ("decode",),
+    }
+)
 OURS, REFERENCE = "ours", "reference"
+Progress = Callable[[str], object]
 
 
 @dataclass(frozen=True)
@@ -63,6 +72,7 @@ class Work:
         boxes: How many boxes are segmented.
         size: (width, height) of the pictures; None takes the given picture's.
         rounds: How many rounds are measured, after one that is not.
+        stages: What is measured, of `STAGES`: "all", or one part of it alone.
         precision: For models that can be set to "exact" or "fast".
         random_weights: Whether to make random weights where there is no checkpoint.
         tiny: Whether these are of models hundreds of times smaller.
@@ -76,7 +86,8 @@ class Work:
     phrases: int = 5
     boxes: int = 20
     size: tuple[int, int] | None = (1280, 960)
-    rounds: int = 5
+    rounds: int = 3
+    stages: str = "all"
     precision: str = "exact"
     random_weights: bool = False
     tiny: bool = False
@@ -88,6 +99,8 @@ class Work:
         for what in ("phrases", "boxes", "rounds"):
             if getattr(self, what) < 1:
                 raise ConfigError(f"expected {what} from 1, got {getattr(self, what)}")
+        if self.stages not in STAGES:
+            raise ConfigError(f"expected one of {', '.join(STAGES)} as stages, got {self.stages!r}")
         if self.size is not None and min(self.size) < 2:
             raise ConfigError(f"expected a size of 2 x 2 pixels or more, got {self.size}")
 
@@ -106,6 +119,7 @@ class Report:
         peak_mb: For both paths, the most memory above the loaded models, in 10^6 bytes; None where
             it cannot be measured.
         parity: How far the outputs are apart.
+        rounds: How many rounds were done: fewer than wanted if it was interrupted.
         threads: That torch uses.
     """
 
@@ -117,12 +131,13 @@ class Report:
     stages: dict[str, float]
     peak_mb: dict[str, float | None]
     parity: dict[str, float | int | None]
+    rounds: int
     threads: int
 
     @property
     def speedup(self) -> float:
-        """The ratio end to end."""
-        return self.stages["total"]
+        """The ratio from end to end of what was measured."""
+        return self.stages[STAGES[self.work.stages][-1]]
 
     def to_dict(self) -> dict[str, Any]:
         """Returns plain JSON types."""
@@ -141,18 +156,19 @@ class _Pair:
     reference_segmenter: ReferenceSegmenter
 
 
-def run_benchmark(work: Work, progress: Callable[[], object] = lambda: None) -> Report:
-    """Measures.
+def run_benchmark(work: Work, progress: Progress = lambda text: None) -> Report:
+    """Measures. Interrupted (Ctrl-C) after a round or more, it reports the rounds that were done.
 
     Args:
         work: What to do.
-        progress: Called after each round, the first, uncounted one included.
+        progress: Called with a line of text whenever a path has done a round.
 
     Raises:
         GroundingError: If a model cannot be had.
     """
     with ExitStack() as stack, torch.no_grad():
         scratch = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        progress("making the models ready")
         sources = {
             DETECTOR: _source(work, work.detector, DETECTOR, scratch),
             SEGMENTER: _source(work, work.segmenter, SEGMENTER, scratch),
@@ -171,7 +187,7 @@ def run_benchmark(work: Work, progress: Callable[[], object] = lambda: None) -> 
             reference_detector(detector, d_path, work.device),
             reference_segmenter(segmenter, s_path, work.device),
         )
-        measured = _measure(work, pair, random_detector=d_weights == "random", progress=progress)
+        measured = _measure(work, pair, d_weights == "random", progress)
     return Report(
         work,
         weights={DETECTOR: d_weights, SEGMENTER: s_weights},
@@ -185,120 +201,187 @@ def run_benchmark(work: Work, progress: Callable[[], object] = lambda: None) -> 
     )
 
 
-def _measure(
-    work: Work, pair: _Pair, *, random_detector: bool, progress: Callable[[], object]
-) -> dict[str, Any]:
+def _measure(work: Work, pair: _Pair, random_detector: bool, progress: Progress) -> dict[str, Any]:
     picture = _picture(work)
     phrases = [WORDS[i] if i < len(WORDS) else f"thing {i}" for i in range(work.phrases)]
     boxes = _boxes(work.boxes, (picture.shape[1], picture.shape[0]))
-    # Random weights know no threshold: take the one that as many boxes pass as are segmented.
-    threshold = pair.detector.default_threshold
-    if random_detector:
-        threshold = _threshold_for(pair.detector, Image(picture), phrases, work.boxes)
-    paths: dict[str, Callable[[Image], _Outcome]] = {
-        OURS: lambda image: _ours(pair, image, phrases, threshold, boxes),
-        REFERENCE: lambda image: _theirs(pair, image, phrases, threshold, boxes),
-    }
-    warm = _variant(picture, 0)
-    peaks = {name: _peak_megabytes(partial(path, warm)) for name, path in paths.items()}
-    progress()
+    ours, theirs = _Ours(pair, phrases, boxes), _Reference(pair, phrases, boxes)
+    paths: dict[str, _Path] = {OURS: ours, REFERENCE: theirs}
 
-    times: dict[str, dict[str, list[float]]] = {name: defaultdict(list) for name in paths}
-    outcomes: dict[str, _Outcome] = {}
-    for number in range(work.rounds):
-        image = _variant(picture, number + 1)
-        for name in list(paths)[:: 1 if number % 2 else -1]:  # who comes first takes turns
-            outcomes[name] = paths[name](Image(image.pixels))
-            for stage, seconds in outcomes[name].seconds.items():
-                times[name][stage].append(seconds)
-        progress()
-    ours, theirs = times[OURS], times[REFERENCE]
+    warm = _variant(picture, 0)
+    if random_detector and work.stages in ("all", "detect"):
+        ours.threshold = 0.0  # all boxes, to find the threshold below
+    peaks, encoded, runs = {}, {}, {}
+    for name, path in paths.items():
+        if work.stages == "decode":
+            encoded[name] = path.encode(Image(warm.pixels))
+
+        def warm_up(name: str = name, path: _Path = path) -> None:
+            runs[name] = _run(path, warm, work.stages, encoded.get(name), warm_up=True)
+
+        peaks[name] = _peak_megabytes(warm_up)
+        progress(f"warm-up, {name}: {runs[name]}")
+        found = runs[name].found
+        if name == OURS and ours.threshold == 0 and found is not None:
+            ours.threshold = _threshold_for(found.scores, work.boxes)
+        theirs.threshold = ours.threshold
+
+    rounds: list[dict[str, _Run]] = []
+    try:
+        for number in range(work.rounds):
+            image, runs = _variant(picture, number + 1), {}
+            for name in list(paths)[:: 1 if number % 2 else -1]:  # who comes first takes turns
+                pixels = image.pixels
+                runs[name] = _run(paths[name], Image(pixels), work.stages, encoded.get(name))
+                progress(f"round {number + 1} of {work.rounds}, {name}: {runs[name]}")
+            rounds.append(runs)
+    except KeyboardInterrupt:
+        if not rounds:
+            raise
+    last = rounds[-1]
     return {
         "milliseconds": {
-            stage: {name: round(1e3 * statistics.median(times[name][stage]), 3) for name in paths}
-            for stage in STAGES
+            stage: {
+                name: round(1e3 * statistics.median(run[name].seconds[stage] for run in rounds), 3)
+                for name in paths
+            }
+            for stage in STAGES[work.stages]
         },
         "stages": {
             stage: round(
                 statistics.median(
-                    b / a for a, b in zip(ours[stage], theirs[stage], strict=True) if a
+                    run[REFERENCE].seconds[stage] / run[OURS].seconds[stage] for run in rounds
                 ),
                 3,
             )
-            for stage in STAGES
+            for stage in STAGES[work.stages]
         },
         "peak_mb": peaks,
         "parity": {
-            **_detection_parity(outcomes[OURS].found, outcomes[REFERENCE].found, picture.shape),
-            **_mask_parity(outcomes[OURS].masks, outcomes[REFERENCE].masks),
+            **_detection_parity(last[OURS].found, last[REFERENCE].found, picture.shape),
+            **_mask_parity(last[OURS].masks, last[REFERENCE].masks),
         },
+        "rounds": len(rounds),
     }
 
 
+class _Path(Protocol):
+    """One of the two ways to the result."""
+
+    def detect(self, image: Image, *, warm_up: bool) -> Found:
+        """Finds boxes; to warm up, perhaps of fewer phrases where this is the same work again."""
+        ...
+
+    def encode(self, image: Image) -> Any:
+        """Reads an image."""
+        ...
+
+    def decode(self, encoded: Any) -> Any:
+        """Makes the masks of the benchmark's boxes."""
+        ...
+
+    def second_query(self, image: Image) -> Any:
+        """Encodes and decodes what was encoded and decoded before; None if nothing is kept."""
+        ...
+
+
+@dataclass
+class _Ours:
+    pair: _Pair
+    phrases: Sequence[str]
+    boxes: np.ndarray
+    threshold: float = field(init=False)
+    cache: EmbeddingCache = field(default_factory=EmbeddingCache)
+
+    def __post_init__(self) -> None:
+        self.threshold = self.pair.detector.default_threshold
+
+    def detect(self, image: Image, *, warm_up: bool) -> Found:
+        stage = Detect(self.pair.detector, self.threshold)
+        found = stage([Grounding.ask(image, list(self.phrases))])[0].detections
+        labels = [str(phrase) for phrase in found.data["phrase"]]
+        return Found(found.xyxy, np.asarray(found.confidence), labels)
+
+    def encode(self, image: Image) -> Any:
+        return self.cache.encode(self.pair.segmenter, [image])[0]
+
+    def decode(self, encoded: Any) -> MaskPrediction:
+        return self.pair.segmenter.decode(encoded, self.boxes)
+
+    def second_query(self, image: Image) -> MaskPrediction:
+        return self.decode(self.encode(Image(image.pixels)))  # whose digest is not yet known
+
+
+@dataclass
+class _Reference:
+    pair: _Pair
+    phrases: Sequence[str]
+    boxes: np.ndarray
+    threshold: float = 0.0
+
+    def detect(self, image: Image, *, warm_up: bool) -> Found:
+        detector = self.pair.reference_detector
+        phrases = self.phrases[:1] if warm_up and detector.one_at_a_time else self.phrases
+        return detector.detect(image, phrases, self.threshold)
+
+    def encode(self, image: Image) -> Any:
+        return self.pair.reference_segmenter.encode(image)
+
+    def decode(self, encoded: Any) -> Masks:
+        return self.pair.reference_segmenter.decode(encoded, self.boxes)
+
+    def second_query(self, image: Image) -> None:
+        return None
+
+
 @dataclass(frozen=True)
-class _Outcome:
+class _Run:
+    """What a path took and gave for an image."""
+
     seconds: dict[str, float]
-    found: Found
+    found: Found | None
     masks: Any  # MaskPrediction of ours, Masks of theirs
 
+    def __str__(self) -> str:
+        return ", ".join(f"{stage} {seconds:.3g} s" for stage, seconds in self.seconds.items())
 
-class _Clock:
-    """Notes how long named steps take."""
 
-    def __init__(self) -> None:
-        self.seconds: dict[str, float] = {}
+def _run(path: _Path, image: Image, stages: str, encoded: Any, *, warm_up: bool = False) -> _Run:
+    seconds: dict[str, float] = {}
 
-    def __call__(self, name: str, step: Callable[[], Any]) -> Any:
+    def clock(name: str, step: Callable[[], Any]) -> Any:
         _synchronize()
         start = time.perf_counter()
         result = step()
         _synchronize()
-        self.seconds[name] = time.perf_counter() - start
+        seconds[name] = time.perf_counter() - start
         return result
 
-    def totals(self) -> dict[str, float]:
-        segment = self.seconds["encode"] + self.seconds["decode"]
-        total = self.seconds["detect"] + segment
-        return self.seconds | {"segment": segment, "total": total}
-
-
-def _ours(
-    pair: _Pair, image: Image, phrases: Sequence[str], threshold: float, boxes: np.ndarray
-) -> _Outcome:
-    clock, cache = _Clock(), EmbeddingCache()
-    stage = Detect(pair.detector, threshold)
-    item = clock("detect", lambda: stage([Grounding.ask(image, list(phrases))])[0])
-    embedding = clock("encode", lambda: cache.encode(pair.segmenter, [image])[0])
-    masks = clock("decode", lambda: pair.segmenter.decode(embedding, boxes))
-    copy = Image(image.pixels)  # as it comes again: its digest is not yet known
-
-    def again() -> MaskPrediction:
-        return pair.segmenter.decode(cache.encode(pair.segmenter, [copy])[0], boxes)
-
-    clock("again", again)
-    found = item.detections
-    phrase_of = [str(phrase) for phrase in found.data["phrase"]]
-    return _Outcome(clock.totals(), Found(found.xyxy, found.confidence, phrase_of), masks)
-
-
-def _theirs(
-    pair: _Pair, image: Image, phrases: Sequence[str], threshold: float, boxes: np.ndarray
-) -> _Outcome:
-    clock, segmenter = _Clock(), pair.reference_segmenter
-    found = clock("detect", lambda: pair.reference_detector.detect(image, phrases, threshold))
-    encoded = clock("encode", lambda: segmenter.encode(image))
-    masks = clock("decode", lambda: segmenter.decode(encoded, boxes))
-    clock("again", lambda: segmenter.decode(segmenter.encode(image), boxes))
-    return _Outcome(clock.totals(), found, masks)
+    found = masks = None
+    if stages in ("all", "detect"):
+        found = clock("detect", lambda: path.detect(image, warm_up=warm_up))
+    if stages in ("all", "segment"):
+        encoded = clock("encode", lambda: path.encode(image))
+    if stages != "detect":
+        masks = clock("decode", lambda: path.decode(encoded))
+    if stages in ("all", "segment"):
+        seconds["segment"] = seconds["encode"] + seconds["decode"]
+        if clock("second_query", lambda: path.second_query(image)) is None:
+            seconds["second_query"] = seconds["segment"]
+    if stages == "all":
+        seconds["total"] = seconds["detect"] + seconds["segment"]
+    return _Run(seconds, found, masks)
 
 
 def _detection_parity(
-    ours: Found, theirs: Found, shape: tuple[int, ...]
+    ours: Found | None, theirs: Found | None, shape: tuple[int, ...]
 ) -> dict[str, float | int | None]:
     """Finds for each of our boxes the nearest of the reference that has its label.
 
     Scores are compared only where the reference gives a phrase's score.
     """
+    if ours is None or theirs is None:
+        return {}
     scores, shifts, lone = [], [], 0
     boxes = theirs.boxes.clip(0, [shape[1], shape[0]] * 2)  # which the reference does not do
     for box, score, label in zip(ours.boxes, ours.scores, ours.labels, strict=True):
@@ -322,7 +405,9 @@ def _detection_parity(
     }
 
 
-def _mask_parity(ours: MaskPrediction, theirs: Masks) -> dict[str, float | int | None]:
+def _mask_parity(ours: MaskPrediction | None, theirs: Masks) -> dict[str, float | int | None]:
+    if ours is None:
+        return {}
     ious, different = [], 0
     for index, other in enumerate(theirs.dense):
         mask = ours.masks[[index]].to_dense()[0]
@@ -368,9 +453,9 @@ def _set_precision(model: Any, precision: str) -> str | None:
     return precision
 
 
-def _threshold_for(detector: Detector, image: Image, phrases: Sequence[str], count: int) -> float:
-    found = Detect(detector, 0.0)([Grounding.ask(image, Query.of(phrases))])[0].detections
-    scores = np.sort(np.asarray(found.confidence, float))[::-1]
+def _threshold_for(scores: np.ndarray, count: int) -> float:
+    """The threshold that `count` boxes pass: random weights know none."""
+    scores = np.sort(scores.astype(float))[::-1]
     if len(scores) <= count:
         return 0.0
     return float((scores[count - 1] + scores[count]) / 2)
@@ -414,30 +499,43 @@ def _synchronize() -> None:
         torch.cuda.synchronize()
 
 
-def _peak_megabytes(step: Callable[[], object]) -> float | None:
-    """Runs a step; how far the process's resident memory rose meanwhile (Linux only)."""
+def _peak_megabytes(step: Callable[[], None]) -> float | None:
+    """Runs a step; how far the process's own memory rose meanwhile (Linux only).
+
+    Looked at 200 times a second. Pages of files are not counted: weights are read in when they are
+    first used, and libraries too.
+    """
     gc.collect()
-    if sys.platform != "linux" or not _reset_peak():
+    if sys.platform != "linux":
         step()
         return None
-    before = _status_kilobytes("VmRSS")
-    step()
-    return round((_status_kilobytes("VmHWM") - before) * 1024 / 1e6, 1)
+    _give_back_freed_memory()  # which would hide a rise
+    before = highest = _anonymous_bytes()
+    done = threading.Event()
+
+    def watch() -> None:
+        nonlocal highest
+        while not done.wait(0.005):
+            highest = max(highest, _anonymous_bytes())
+
+    watcher = threading.Thread(target=watch, daemon=True)
+    watcher.start()
+    try:
+        step()
+    finally:
+        done.set()
+        watcher.join()
+    return round((highest - before) / 1e6, 1)
 
 
-def _reset_peak() -> bool:
+def _give_back_freed_memory() -> None:
     import ctypes
 
-    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # freed pages would hide a rise
+    trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
     if trim is not None:
         trim(0)
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        return False
-    return True
 
 
-def _status_kilobytes(field: str) -> int:
-    found = re.search(rf"^{field}:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
-    return int(found[1]) if found else 0
+def _anonymous_bytes() -> int:
+    found = re.search(r"^RssAnon:\s+(\d+) kB", Path("/proc/self/status").read_text(), re.M)
+    return int(found[1]) * 1024 if found else 0

@@ -23,7 +23,8 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         description="Runs the usual path (transformers' zero-shot pipeline, SamModel and "
         "post_process_masks, where the models have them) and this package in turns on the same "
         "pictures, with the same weights. Says the medians, the ratios stage by stage, the memory "
-        "and how far the outputs are apart.",
+        "and how far the outputs are apart. Progress goes to standard error; interrupted, it "
+        "reports the rounds that were done.",
     )
     parser.add_argument("--detector", default="mini", metavar="NAME", help="default: %(default)s")
     parser.add_argument("--segmenter", default="mini", metavar="NAME", help="default: %(default)s")
@@ -38,7 +39,13 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
         help="of the picture; default: that of --image, or 1280x960",
     )
     parser.add_argument("--image", type=Path, metavar="FILE", help="default: one is drawn")
-    parser.add_argument("--rounds", type=int, default=5, metavar="N", help="default: %(default)s")
+    parser.add_argument("--rounds", type=int, default=3, metavar="N", help="default: %(default)s")
+    parser.add_argument(
+        "--stages",
+        choices=("all", "detect", "segment", "decode"),
+        default="all",
+        help="measure one part alone; default: %(default)s",
+    )
     parser.add_argument(
         "--random-weights",
         action="store_true",
@@ -56,8 +63,6 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Runs the command."""
-    from tqdm import tqdm
-
     from grounding_sdk.benchmark.run import Work, run_benchmark
 
     work = Work(
@@ -67,6 +72,7 @@ def run(args: argparse.Namespace) -> int:
         boxes=args.boxes,
         size=args.size or (None if args.image else (1280, 960)),
         rounds=args.rounds,
+        stages=args.stages,
         precision=args.precision,
         random_weights=args.random_weights or args.tiny,
         tiny=args.tiny,
@@ -74,14 +80,13 @@ def run(args: argparse.Namespace) -> int:
         device=args.device,
         offline=args.offline,
     )
-    with tqdm(
-        total=work.rounds + 1, unit="round", disable=args.json or None, file=sys.stderr
-    ) as bar:
-        report = run_benchmark(work, progress=bar.update)
+    report = run_benchmark(work, lambda text: print(text, file=sys.stderr, flush=True))
     if args.json:
         print(json.dumps(report.to_dict()))
     else:
         _print(report)
+    if report.rounds < work.rounds:
+        raise KeyboardInterrupt
     return 0
 
 
@@ -96,7 +101,7 @@ def _print(report: Report) -> None:
     work = report.work
     size = "x".join(map(str, work.size)) if work.size else str(work.picture)
     print(
-        f"{size}, {work.phrases} phrases, {work.boxes} boxes, {work.rounds} rounds, "
+        f"{size}, {work.phrases} phrases, {work.boxes} boxes, {report.rounds} rounds, "
         f"{report.threads} threads, {work.device}"
     )
     for kind, name in (("detector", work.detector), ("segmenter", work.segmenter)):
@@ -108,7 +113,14 @@ def _print(report: Report) -> None:
     rows = [("STAGE", "REFERENCE MS", "OURS MS", "RATIO")]
     for stage, ratio in report.stages.items():
         both = report.milliseconds[stage]
-        rows.append((stage, f"{both['reference']:,.1f}", f"{both['ours']:,.1f}", f"{ratio:.2f}"))
+        rows.append(
+            (
+                stage.replace("_", " "),
+                f"{both['reference']:,.1f}",
+                f"{both['ours']:,.1f}",
+                f"{ratio:.2f}",
+            )
+        )
     print_table(rows)
     print()
     for what, value in report.peak_mb.items():

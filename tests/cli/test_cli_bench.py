@@ -36,7 +36,7 @@ def bench(capsys, detector, segmenter, *more):
     return json.loads(line)
 
 
-STAGES = ["detect", "encode", "decode", "segment", "again", "total"]
+STAGES = ["detect", "encode", "decode", "segment", "second_query", "total"]
 
 
 @pytest.mark.parametrize(
@@ -81,6 +81,62 @@ def test_models_without_a_usual_path_are_asked_piece_by_piece(capsys):
     assert report["parity"]["mask_iou_min"] > 0.99
 
 
+@pytest.mark.parametrize(
+    "part, stages, end",
+    [
+        ("detect", ["detect"], "detect"),
+        ("segment", ["encode", "decode", "second_query", "segment"], "segment"),
+        ("decode", ["decode"], "decode"),
+    ],
+)
+def test_one_part_can_be_measured_alone(capsys, part, stages, end):
+    report = bench(capsys, "owlvit:base-32", "sam:vit-b", "--tiny", "--stages", part)
+    assert list(report["stages"]) == list(report["milliseconds"]) == stages
+    assert report["speedup"] == report["stages"][end]
+    assert ("detections" in report["parity"]) == (part == "detect")
+    assert ("mask_iou_min" in report["parity"]) == (part != "detect")
+
+
+def test_each_step_is_told_on_standard_error(capsys):
+    words = ["bench", "--detector", "fake", "--segmenter", "fake", "--size", "96x64"]
+    assert main([*words, "--rounds", "2", "--json"]) == 0
+    shown = capsys.readouterr()
+    assert len(shown.out.splitlines()) == 1
+    for step in ("warm-up, ours", "warm-up, reference", "round 1 of 2, ours", "round 2 of 2, ref"):
+        assert f"{step}" in shown.err
+
+
+def interrupting(times: int) -> type[FakeDetector]:
+    """A detector that is interrupted when it is asked once more than this many times."""
+
+    class Interrupted(FakeDetector):
+        left = times
+
+        def detect(self, images, queries):
+            type(self).left -= 1
+            if type(self).left < 0:
+                raise KeyboardInterrupt
+            return super().detect(images, queries)
+
+    return Interrupted
+
+
+def test_interrupted_it_reports_the_rounds_that_were_done(capsys):
+    words = ["bench", "--detector", "tired", "--segmenter", "fake", "--size", "96x64"]
+    words += ["--phrases", "1", "--json"]
+    tired = interrupting(2 * (1 + 2) + 1)  # both paths: a warm-up, two rounds, and half of a third
+    register_detector("tired", lambda device: tired(), replace=True)
+    assert main([*words, "--rounds", "5"]) == 130
+    report = json.loads(capsys.readouterr().out)
+    assert report["rounds"] == 2
+    assert report["work"]["rounds"] == 5
+    assert report["speedup"] > 0
+
+    tired = interrupting(1)
+    assert main([*words, "--rounds", "5"]) == 130  # too early for a report
+    assert capsys.readouterr().out == ""
+
+
 class Settable:
     """Fakes that can be set to a precision."""
 
@@ -113,7 +169,7 @@ def test_a_table_is_printed_and_says_what_is_compared(capsys, tmp_path):
     shown = capsys.readouterr().out
     assert "random weights of a tiny model" in shown
     assert "SamModel" in shown
-    assert [line.split()[0] for line in shown.splitlines() if line.startswith(tuple(STAGES))]
+    assert all(f"\n{stage.replace('_', ' ')}  " in shown for stage in STAGES)
     assert "peak memory, ours" in shown
     assert "mask iou min: 1" in shown
 
