@@ -74,6 +74,7 @@ class Work:
         rounds: How many rounds are measured, after one that is not.
         stages: What is measured, of `STAGES`: "all", or one part of it alone.
         precision: For models that can be set to "exact" or "fast".
+        engine: For models whose image encoder other engines can run; see `models.engines`.
         random_weights: Whether to make random weights where there is no checkpoint.
         tiny: Whether these are of models hundreds of times smaller.
         picture: What to look at; None draws one.
@@ -89,6 +90,7 @@ class Work:
     rounds: int = 3
     stages: str = "all"
     precision: str = "exact"
+    engine: str = "torch"
     random_weights: bool = False
     tiny: bool = False
     picture: Path | None = None
@@ -113,6 +115,7 @@ class Report:
         work: What was done.
         weights: For detector and segmenter, "checkpoint" or "random".
         applied_precision: For both, the precision that was set; None where there is no such thing.
+        applied_engine: For both, the engine that was set, likewise.
         reference: For both, what they are compared with.
         milliseconds: For each stage, of both paths, the median.
         stages: For each stage, the median ratio of the reference's time to ours.
@@ -126,6 +129,7 @@ class Report:
     work: Work
     weights: dict[str, str]
     applied_precision: dict[str, str | None]
+    applied_engine: dict[str, str | None]
     reference: dict[str, str]
     milliseconds: dict[str, dict[str, float]]
     stages: dict[str, float]
@@ -177,10 +181,11 @@ def run_benchmark(work: Work, progress: Progress = lambda text: None) -> Report:
         options: dict[str, Any] = {"device": work.device, "offline": work.offline}
         detector = load_detector(d_from, **options)
         segmenter = load_segmenter(s_from, **options)
-        precision = {
-            DETECTOR: _set_precision(detector, work.precision),
-            SEGMENTER: _set_precision(segmenter, work.precision),
-        }
+        models = {DETECTOR: detector, SEGMENTER: segmenter}
+        precision, engine = (
+            {kind: _set(model, what, value) for kind, model in models.items()}
+            for what, value in (("precision", work.precision), ("engine", work.engine))
+        )
         pair = _Pair(
             detector,
             segmenter,
@@ -192,6 +197,7 @@ def run_benchmark(work: Work, progress: Progress = lambda text: None) -> Report:
         work,
         weights={DETECTOR: d_weights, SEGMENTER: s_weights},
         applied_precision=precision,
+        applied_engine=engine,
         reference={
             DETECTOR: pair.reference_detector.says,
             SEGMENTER: pair.reference_segmenter.says,
@@ -446,11 +452,12 @@ def _checkpoint(path: Path) -> Path:
     return files[0] if len(files) == 1 and not (path / "config.json").exists() else path
 
 
-def _set_precision(model: Any, precision: str) -> str | None:
-    if not hasattr(model, "precision"):
+def _set(model: Any, what: str, value: str) -> str | None:
+    """Sets what can be set; None where there is no such thing."""
+    if not isinstance(getattr(model, what, None), str):
         return None
-    model.precision = precision
-    return precision
+    setattr(model, what, value)
+    return value
 
 
 def _threshold_for(scores: np.ndarray, count: int) -> float:

@@ -29,6 +29,12 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--detector", default="mini", metavar="NAME", help="default: %(default)s")
     parser.add_argument("--segmenter", default="mini", metavar="NAME", help="default: %(default)s")
     parser.add_argument("--precision", choices=("exact", "fast"), default="exact")
+    parser.add_argument(
+        "--engine",
+        choices=("torch", "openvino"),
+        default="torch",
+        help="what runs our image encoders, of SAM, OWL-ViT and OWLv2; default: %(default)s",
+    )
     parser.add_argument("--phrases", type=int, default=5, metavar="N", help="default: %(default)s")
     parser.add_argument("--boxes", type=int, default=20, metavar="N", help="default: %(default)s")
     parser.add_argument(
@@ -74,6 +80,7 @@ def run(args: argparse.Namespace) -> int:
         rounds=args.rounds,
         stages=args.stages,
         precision=args.precision,
+        engine=args.engine,
         random_weights=args.random_weights or args.tiny,
         tiny=args.tiny,
         picture=args.image,
@@ -108,7 +115,8 @@ def _print(report: Report) -> None:
         weights = report.weights[kind] + (" weights of a tiny model" if work.tiny else " weights")
         weights = "a checkpoint's weights" if weights.startswith("checkpoint") else weights
         precision = report.applied_precision[kind] or "no precision to set"
-        print(f"{kind} {name}: {weights}, {precision}; against {report.reference[kind]}")
+        engine = report.applied_engine[kind] or "torch"
+        print(f"{kind} {name}: {weights}, {precision}, {engine}; against {report.reference[kind]}")
     print()
     rows = [("STAGE", "REFERENCE MS", "OURS MS", "RATIO")]
     for stage, ratio in report.stages.items():

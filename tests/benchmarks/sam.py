@@ -6,7 +6,8 @@
 The model is ViT-B at its full size with random weights scaled to 1/sqrt(fan_in): speed does not
 depend on them; the answers mean nothing, but that they are the same does. Printed are medians in
 milliseconds, the median of the ratios of the rounds (the package's time / ours), and the largest
-difference relative to the largest number. `second` is a query of one box on an image that was
+difference relative to the largest number. `decoder` is prompts to logits, without the way to
+pixels, on both sides. `second` is a query of one box on an image that was
 queried before, against an encoder and a decoder that run again, as they do where nothing is kept.
 On a busy machine, `--threads 1 --processor-time` leaves out what others take.
 """
@@ -27,6 +28,8 @@ from segment_anything.build_sam import build_sam_vit_b
 from transformers import SamConfig, SamImageProcessor, SamModel
 
 from grounding_sdk import Image
+from grounding_sdk.models.segmenters.decoding import decode_folded
+from grounding_sdk.models.segmenters.folded_decoder import Wanted
 from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
 
@@ -63,6 +66,9 @@ class Transformers:
         )
         return output.pred_masks[0]
 
+    def sparse(self, boxes: torch.Tensor) -> torch.Tensor:
+        return self.model.prompt_encoder(None, None, boxes[None], None)[0][0]
+
 
 class Official:
     """segment-anything's model as `SamPredictor` calls it, less the preprocessing."""
@@ -80,6 +86,9 @@ class Official:
         sparse, dense = self.model.prompt_encoder(points=None, boxes=boxes, masks=None)
         position = self.model.prompt_encoder.get_dense_pe()
         return self.model.mask_decoder(features, position, sparse, dense, False)[0]
+
+    def sparse(self, boxes: torch.Tensor) -> torch.Tensor:
+        return self.model.prompt_encoder(points=None, boxes=boxes, masks=None)[0]
 
 
 PACKAGES = {"transformers": Transformers, "segment-anything": Official}
@@ -155,12 +164,13 @@ def main() -> None:
         return torch.tensor(corners, dtype=torch.float32)
 
     for count in arguments.boxes if "decoder" in arguments.parts else []:
-        given = boxes(count)
-        their_boxes = in_input(given)
+        given = in_input(boxes(count))
         measure(
             f"decoder, {count} boxes",
-            lambda b=their_boxes: package.decode(features, b),
-            lambda b=given: segmenter.decode(embedding, b).logits,
+            lambda b=given: package.decode(features, b),
+            lambda b=given: decode_folded(
+                segmenter._decoder, embedding, package.sparse(b), None, Wanted.SINGLE
+            )[0],
         )
     if "second" in arguments.parts:
         one = boxes(1)

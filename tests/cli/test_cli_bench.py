@@ -156,6 +156,7 @@ def test_the_precision_is_set_where_there_is_one(capsys):
     register_segmenter("settable", lambda device: SettableSegmenter(), replace=True)
     report = bench(capsys, "settable", "fake", "--precision", "fast")
     assert report["applied_precision"] == {"detector": "fast", "segmenter": None}
+    assert report["applied_engine"] == {"detector": None, "segmenter": None}
     report = bench(capsys, "fake", "settable")
     assert report["applied_precision"] == {"detector": None, "segmenter": "exact"}
     assert report["parity"]["mask_iou_min"] == 1

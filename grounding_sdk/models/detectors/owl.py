@@ -33,6 +33,7 @@ from grounding_sdk.models.detectors._common import (
     to_pixels,
 )
 from grounding_sdk.models.detectors.narrow import multiply_in
+from grounding_sdk.models.engines import Engine, check_engine, compiled
 from grounding_sdk.query import Query
 
 MODELS = {"owlvit": OwlViTForObjectDetection, "owlv2": Owlv2ForObjectDetection}
@@ -134,6 +135,26 @@ class OwlDetector(SavedDetector):
     def _shrunk(self, pixels: np.ndarray) -> np.ndarray:
         longest = LARGEST_SCALE * int(self._saved.image_processor.size["height"])
         return shrink(pixels, longest) if self._square else pixels
+
+    _engine: Engine = "torch"
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the image tower: "torch" or "openvino"; can be set. See `engines`."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        check_engine(engine)
+        model = self._model
+        by_torch = type(model).image_embedder
+        if engine == "torch":
+            vars(model).pop("image_embedder", None)
+        else:
+            side = int(model.config.vision_config.image_size)
+            run = compiled(lambda pixels: by_torch(model, pixels)[0], model, side, engine)
+            model.image_embedder = lambda pixels: (run(pixels),)
+        self._engine = engine
 
     def _embed(self, texts: list[str]) -> torch.Tensor:
         """Returns the (K, D) unit vectors of K texts; words past the token limit are dropped."""

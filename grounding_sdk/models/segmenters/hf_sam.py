@@ -27,7 +27,9 @@ from transformers import (
     SamModel,
 )
 
+from grounding_sdk.errors import ConfigError
 from grounding_sdk.image import Image
+from grounding_sdk.models.engines import Engine, check_engine
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.pretrained import load_model, model_type, reading
@@ -43,7 +45,12 @@ from grounding_sdk.models.segmenters.decoding import (
 )
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
-from grounding_sdk.models.segmenters.sam_encoder import SamEncoder, is_known
+from grounding_sdk.models.segmenters.sam_encoder import (
+    EngineEncoder,
+    SamEncoder,
+    encoder_on,
+    is_known,
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +118,8 @@ class HfSamSegmenter:
         self._input_side = int(encoder.image_size)
         self._mask_size = (4 * encoder.image_size // encoder.patch_size,) * 2
         self.precision = DEFAULT_PRECISION
+        self._engine: Engine = "torch"
+        self._on_engine: EngineEncoder | None = None
 
     @property
     def device(self) -> torch.device:
@@ -134,6 +143,22 @@ class HfSamSegmenter:
         self._decoder = None if own else FoldedDecoder(transformers_parts(self._model), dtype)
         encoder = self._model.vision_encoder
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the image encoder: "torch" or "openvino"; can be set. See `engines`."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        check_engine(engine)
+        if engine == "torch":
+            self._on_engine = None
+        elif not isinstance(self._model, SamModel):
+            raise ConfigError(f"engine {engine!r} runs the encoder of SAM only, not {self.name!r}")
+        else:
+            self._on_engine = encoder_on(engine, self._model.vision_encoder)
+        self._engine = engine
 
     @classmethod
     def load(
@@ -223,8 +248,9 @@ class HfSamSegmenter:
 
     def _features(self, pixel_values: torch.Tensor) -> Sequence[torch.Tensor]:
         # Of the early features SAM-HQ uses the first only.
-        if self._encoder is not None:
-            embedding, early = self._encoder(pixel_values)
+        encoder = self._on_engine or self._encoder
+        if encoder is not None:
+            embedding, early = encoder(pixel_values)
             if early is None or not isinstance(self._model, SamHQModel):
                 return [embedding]
             return [embedding, early]

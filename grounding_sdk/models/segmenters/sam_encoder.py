@@ -20,13 +20,15 @@ rounding:
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch.nn import functional
+
+from grounding_sdk.models.engines import compiled
 
 SCORES_AT_ONCE = 2**20  # 4 MB
 TOKENS_AT_ONCE = 1024
@@ -47,22 +49,45 @@ class _Block:
     window: int  # tokens a side; 0 for all
 
 
+@dataclass(frozen=True, eq=False)
+class EngineEncoder:
+    """A `SamEncoder` by another engine, without early features; see `engines`."""
+
+    encode: Callable[[Tensor], Tensor]
+
+    def __call__(self, pixels: Tensor) -> tuple[Tensor, None]:
+        """Encodes preprocessed images (B, 3, side, side)."""
+        return self.encode(pixels), None
+
+
+def encoder_on(engine: str, encoder: Any) -> EngineEncoder:
+    """Translates an encoder of either package; errors as those of `compiled`."""
+    patches = getattr(encoder.patch_embed, "projection", None) or encoder.patch_embed.proj
+    side = encoder.pos_embed.shape[1] * patches.kernel_size[0]
+    plain = SamEncoder(encoder, plain=True)
+    return EngineEncoder(compiled(lambda pixels: plain(pixels)[0], encoder, side, engine))
+
+
 class SamEncoder:
     """Encodes with the weights of segment-anything's or transformers' encoder (SAM, SAM-HQ)."""
 
-    def __init__(self, encoder: Any, dtype: torch.dtype = torch.float32) -> None:
+    def __init__(
+        self, encoder: Any, dtype: torch.dtype = torch.float32, *, plain: bool = False
+    ) -> None:
         """Takes the weights as they are now, on the device where they are.
 
         Args:
             encoder: An `ImageEncoderViT`, `SamVisionEncoder` or `SamHQVisionEncoder`.
             dtype: Of the large products; bfloat16 keeps copies of their weights. What is summed up
                 over the blocks stays float32.
+            plain: Whether to use no more than operations that other engines know, in one pass.
         """
         self._encoder = encoder
         self._official = hasattr(encoder, "blocks")
         side = encoder.pos_embed.shape[1]
         self._blocks = [_block(layer, side, dtype) for layer in _layers(encoder)]
         self._dtype = dtype
+        self._plain = plain
 
     @torch.no_grad()
     def __call__(self, pixels: Tensor) -> tuple[Tensor, Tensor | None]:
@@ -78,8 +103,13 @@ class SamEncoder:
         tokens = (self._encoder.patch_embed(pixels) + self._encoder.pos_embed).contiguous()
         early = None
         for block in self._blocks:
+            if self._plain:
+                tokens = tokens + self._attention(block, tokens)
+                tokens = tokens + _network(block, tokens, self._dtype)
+                continue
             tokens += self._attention(block, tokens)
-            _add_network(block, tokens, self._dtype)
+            for part in tokens.flatten(0, 2).split(TOKENS_AT_ONCE):
+                part += _network(block, part, self._dtype)
             if early is None and not block.window:
                 early = tokens.clone()
         # transformers' neck moves the axis itself.
@@ -92,8 +122,8 @@ class SamEncoder:
             seen = _windows(seen, block.window)
         projected = functional.linear(seen, *block.query_key_value)
         projected = projected.unflatten(-1, (3, block.heads, -1))
-        blocked = self._dtype != torch.bfloat16 and tokens.device.type == "cpu"
-        attend = attend_in_slabs if blocked else attend_with_positions
+        in_slabs = self._dtype != torch.bfloat16 and tokens.device.type == "cpu"
+        attend = attend_in_slabs if in_slabs and not self._plain else attend_with_positions
         attended = attend(projected, block.rows, block.columns)
         if block.window:
             attended = _without_windows(attended, height, width)
@@ -172,12 +202,11 @@ def _slabs(batch: int, height: int, width: int) -> Iterator[tuple[slice, slice]]
             yield slice(first, first + grids), slice(top, top + lines)
 
 
-def _add_network(block: _Block, tokens: Tensor, dtype: torch.dtype) -> None:
-    """Adds to each of the tokens (B, h, w, C), in place, what the perceptron makes of it."""
+def _network(block: _Block, tokens: Tensor, dtype: torch.dtype) -> Tensor:
+    """What the perceptron makes of tokens (..., C)."""
     into, activation, out_of = block.network
-    for part in tokens.flatten(0, 2).split(TOKENS_AT_ONCE):
-        hidden = activation(functional.linear(block.norm_network(part).to(dtype), *into))
-        part += functional.linear(hidden, *out_of)
+    hidden = activation(functional.linear(block.norm_network(tokens).to(dtype), *into))
+    return functional.linear(hidden, *out_of)
 
 
 def _windows(tokens: Tensor, side: int) -> Tensor:

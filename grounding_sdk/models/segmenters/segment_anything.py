@@ -20,8 +20,9 @@ from segment_anything.modeling import (
 )
 from segment_anything.utils.transforms import ResizeLongestSide
 
-from grounding_sdk.errors import CorruptWeightsError, MissingWeightsError
+from grounding_sdk.errors import ConfigError, CorruptWeightsError, MissingWeightsError
 from grounding_sdk.image import Image
+from grounding_sdk.models.engines import Engine, check_engine
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
 from grounding_sdk.models.segmenters.decoder_parts import official_parts
@@ -35,7 +36,12 @@ from grounding_sdk.models.segmenters.decoding import (
 )
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
-from grounding_sdk.models.segmenters.sam_encoder import SamEncoder, is_known
+from grounding_sdk.models.segmenters.sam_encoder import (
+    EngineEncoder,
+    SamEncoder,
+    encoder_on,
+    is_known,
+)
 
 PIXEL_MEAN = [123.675, 116.28, 103.53]  # not in the files; these are of segment_anything.build_sam
 PIXEL_STD = [58.395, 57.12, 57.375]
@@ -62,6 +68,8 @@ class SegmentAnythingSegmenter:
         self._batch_size = batch_size
         self._resize = ResizeLongestSide(sam.image_encoder.img_size)
         self.precision = DEFAULT_PRECISION
+        self._engine: Engine = "torch"
+        self._on_engine: EngineEncoder | None = None
 
     @classmethod
     def load(
@@ -107,6 +115,20 @@ class SegmentAnythingSegmenter:
         encoder = self._sam.image_encoder
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
         self._decoder = FoldedDecoder(official_parts(self._sam), dtype)
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the image encoder: "torch" or "openvino"; can be set. See `engines`."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        check_engine(engine)
+        encoder = self._sam.image_encoder
+        if engine != "torch" and not is_known(encoder):
+            raise ConfigError(f"engine {engine!r} runs the encoder of SAM only, not {self.name!r}")
+        self._on_engine = None if engine == "torch" else encoder_on(engine, encoder)
+        self._engine = engine
 
     @torch.no_grad()
     def encode(self, images: Sequence[Image]) -> list[Embedding]:
@@ -158,9 +180,8 @@ class SegmentAnythingSegmenter:
         )
 
     def _features(self, padded: torch.Tensor) -> torch.Tensor:
-        if self._encoder is None:
-            return self._sam.image_encoder(padded)
-        return self._encoder(padded)[0]
+        encoder = self._on_engine or self._encoder
+        return self._sam.image_encoder(padded) if encoder is None else encoder(padded)[0]
 
     def _input(self, image: Image) -> torch.Tensor:
         pixels = without_sliver(image.pixels, self._resize.target_length)
