@@ -20,7 +20,7 @@ from grounding_sdk.models.mini.network import (
 from grounding_sdk.models.mini.pool import MASK_MARGIN, FeaturePool, grow
 
 OBJECTS_A_PICTURE = 5
-POINTS_ALONE, POINTS_AND_BOX = 0.4, 0.15  # shares of the prompts; the rest are boxes alone
+POINTS_ALONE, POINTS_AND_BOX = 0.2, 0.15  # shares of the prompts; the rest are boxes alone
 
 
 def mask_losses(
