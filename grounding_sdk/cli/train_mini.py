@@ -53,7 +53,7 @@ def _tiny(folder: Path) -> Path:
     config = {
         "start": "mini",
         "out": str(folder / "run"),
-        "size": 160,
+        "size": 192,
         "slots": 48,
         "first": 24,
         "fresh": 1,

@@ -11,6 +11,7 @@ import yaml
 from torch import Tensor
 
 from grounding_sdk.errors import ConfigError
+from grounding_sdk.models.mini.network import MULTIPLE
 from grounding_sdk.models.mini.sources import Source
 
 # Losses and their parts, of one batch after another; None where the pool has nothing to teach.
@@ -30,7 +31,7 @@ class TrainConfig:
             them are left out. A run that starts from weights that saw them proves nothing.
         pool: Directory of the encoded pictures; "" for `out`/pool.
         heads: Which of "detector", "looks" and "masker" are trained.
-        size: Side of the training pictures in pixels.
+        size: Side of the training pictures in pixels, a multiple of 64.
         slots: Pictures in the pool.
         first: Pictures encoded before the first round.
         fresh: Pictures encoded in each round, in place of the oldest.
@@ -51,7 +52,7 @@ class TrainConfig:
     leave_out: tuple[str, ...] = ()
     pool: str = ""
     heads: tuple[str, ...] = HEADS
-    size: int = 416
+    size: int = 448
     slots: int = 3000
     first: int = 200
     fresh: int = 3
@@ -70,7 +71,7 @@ class TrainConfig:
         """Read a YAML file.
 
         Raises:
-            ConfigError: If a field does not exist or a head is unknown.
+            ConfigError: If a field does not exist, a head is unknown or the size does not fit.
         """
         given = yaml.safe_load(Path(path).read_text())
         unknown = set(given) - {f.name for f in fields(cls)}
@@ -80,6 +81,10 @@ class TrainConfig:
         config = cls(**_tuples(given))
         if not set(config.heads) <= set(HEADS):
             raise ConfigError(f"expected heads among {HEADS}, got {config.heads}")
+        if config.size % MULTIPLE:
+            raise ConfigError(
+                f"expected a size that is a multiple of {MULTIPLE}, got {config.size}"
+            )
         return config
 
     @property

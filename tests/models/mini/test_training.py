@@ -99,6 +99,9 @@ def test_a_misspelt_field_is_named(tmp_path: Path) -> None:
     path.write_text("{start: a, out: b, sources: [], heads: [detectr]}")
     with pytest.raises(ConfigError, match="detectr"):
         TrainConfig.read(path)
+    path.write_text("{start: a, out: b, sources: [], size: 160}")
+    with pytest.raises(ConfigError, match="multiple of 64, got 160"):
+        TrainConfig.read(path)
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends(config: TrainConfig) -> None:
