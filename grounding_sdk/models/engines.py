@@ -77,6 +77,27 @@ def check_engine(engine: str) -> None:
         raise ConfigError(f"expected 'torch' or 'openvino' as engine, got {engine!r}")
 
 
+class HasEngine:
+    """A model whose image encoder another engine can run; it says how."""
+
+    _engine: Engine = "torch"
+
+    @property
+    def engine(self) -> Engine:
+        """What runs the image encoder: "torch" or "openvino"; can be set. See `engines`."""
+        return self._engine
+
+    @engine.setter
+    def engine(self, engine: Engine) -> None:
+        check_engine(engine)
+        self._run_on(engine)
+        self._engine = engine
+
+    def _run_on(self, engine: Engine) -> None:
+        """Has an engine run the encoder from now on."""
+        raise NotImplementedError
+
+
 class _AsModule(nn.Module):
     def __init__(self, encode: Encoder) -> None:
         super().__init__()

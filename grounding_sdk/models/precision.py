@@ -45,6 +45,31 @@ def dtype_of(precision: str, device: str | torch.device = "cpu") -> torch.dtype:
     return torch.bfloat16 if fast else torch.float32
 
 
+class HasPrecision:
+    """A model whose precision can be named; it says where it is and how to narrow itself."""
+
+    _precision: Precision = DEFAULT_PRECISION
+
+    @property
+    def device(self) -> torch.device:
+        """Where the model is."""
+        raise NotImplementedError
+
+    @property
+    def precision(self) -> Precision:
+        """How exactly to compute: "exact" or "fast"; can be set. See `models.precision`."""
+        return self._precision
+
+    @precision.setter
+    def precision(self, precision: Precision) -> None:
+        dtype = dtype_of(precision, self.device)
+        self._precision = precision
+        self._multiply_in(dtype)
+
+    def _multiply_in(self, dtype: torch.dtype) -> None:
+        """Sets the type of the large products."""
+
+
 def is_fast_faster(device: str | torch.device = "cpu") -> bool:
     """Returns whether the device multiplies bfloat16 in hardware.
 

@@ -16,7 +16,7 @@ from transformers import AutoImageProcessor, AutoTokenizer
 
 from grounding_sdk.errors import ConfigError, MissingWeightsError
 from grounding_sdk.models.cache import CacheStats, tensor_bytes
-from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
+from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.pretrained import load_model, model_type, reading
 from grounding_sdk.query import Query
 
@@ -99,7 +99,7 @@ def load_saved(path: Path, classes: Mapping[str, type], device: str) -> Saved:
     return Saved(model, image_processor, tokenizer, torch.device(device))
 
 
-class SavedDetector:
+class SavedDetector(HasPrecision):
     """What the detectors of `save_pretrained` directories have in common.
 
     Attributes:
@@ -144,17 +144,6 @@ class SavedDetector:
     def device(self) -> torch.device:
         """Where the model is."""
         return self._saved.device
-
-    @property
-    def precision(self) -> Precision:
-        """How exactly to compute: "exact" or "fast"; can be set. See `models.precision`."""
-        return self._precision
-
-    @precision.setter
-    def precision(self, precision: Precision) -> None:
-        dtype = dtype_of(precision, self._saved.device)
-        self._precision = precision
-        self._multiply_in(dtype)
 
     def _multiply_in(self, dtype: torch.dtype) -> None:
         """Sets the type of the large products."""

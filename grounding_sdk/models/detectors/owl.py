@@ -33,7 +33,7 @@ from grounding_sdk.models.detectors._common import (
     to_pixels,
 )
 from grounding_sdk.models.detectors.narrow import multiply_in
-from grounding_sdk.models.engines import Engine, check_engine, compiled
+from grounding_sdk.models.engines import Engine, HasEngine, compiled
 from grounding_sdk.query import Query
 
 MODELS = {"owlvit": OwlViTForObjectDetection, "owlv2": Owlv2ForObjectDetection}
@@ -45,7 +45,7 @@ TOKENS_AT_ONCE = 1024  # 12 MB inside of an MLP of ViT-B; all of OWLv2's would b
 LARGEST_SCALE = 5
 
 
-class OwlDetector(SavedDetector):
+class OwlDetector(SavedDetector, HasEngine):
     """OWL-ViT or OWLv2 through transformers.
 
     The objectness that OWLv2 also predicts is not used, as in transformers' post-processing.
@@ -136,16 +136,7 @@ class OwlDetector(SavedDetector):
         longest = LARGEST_SCALE * int(self._saved.image_processor.size["height"])
         return shrink(pixels, longest) if self._square else pixels
 
-    _engine: Engine = "torch"
-
-    @property
-    def engine(self) -> Engine:
-        """What runs the image tower: "torch" or "openvino"; can be set. See `engines`."""
-        return self._engine
-
-    @engine.setter
-    def engine(self, engine: Engine) -> None:
-        check_engine(engine)
+    def _run_on(self, engine: Engine) -> None:
         model = self._model
         by_torch = type(model).image_embedder
         if engine == "torch":
@@ -154,7 +145,6 @@ class OwlDetector(SavedDetector):
             side = int(model.config.vision_config.image_size)
             run = compiled(lambda pixels: by_torch(model, pixels)[0], model, side, engine)
             model.image_embedder = lambda pixels: (run(pixels),)
-        self._engine = engine
 
     def _embed(self, texts: list[str]) -> torch.Tensor:
         """Returns the (K, D) unit vectors of K texts; words past the token limit are dropped."""

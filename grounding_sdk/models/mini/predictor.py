@@ -47,7 +47,7 @@ from grounding_sdk.models.mini.weights import (
     read_config,
 )
 from grounding_sdk.models.ports import MaskPrediction
-from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
+from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.query import Query
 
@@ -152,7 +152,7 @@ def shared_engine(folder: Path, device: str) -> Engine:
     return Engine(folder, device)
 
 
-class _Adapter:
+class _Adapter(HasPrecision):
     """What both adapters have: an engine, a name and a precision.
 
     Attributes:
@@ -163,7 +163,7 @@ class _Adapter:
 
     def __init__(self, engine: Engine, name: str = "mini") -> None:
         self.engine, self.name = engine, name
-        self.precision: Precision = DEFAULT_PRECISION
+        self.precision = DEFAULT_PRECISION
 
     @classmethod
     def load(cls, path: str | Path, *, name: str = "mini", device: str = "cpu") -> Self:
@@ -175,10 +175,8 @@ class _Adapter:
         """Where the network is."""
         return self.engine.device
 
-    @property
-    def dtype(self) -> torch.dtype:
-        """Type of the large products."""
-        return dtype_of(self.precision, self.engine.device)
+    def _multiply_in(self, dtype: torch.dtype) -> None:
+        self.dtype = dtype
 
 
 class MiniDetector(_Adapter):

@@ -29,9 +29,9 @@ from transformers import (
 
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.image import Image
-from grounding_sdk.models.engines import Engine, check_engine
+from grounding_sdk.models.engines import Engine, HasEngine
 from grounding_sdk.models.ports import MaskPrediction
-from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
+from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.pretrained import load_model, model_type, reading
 from grounding_sdk.models.segmenters.decoder_parts import transformers_parts
 from grounding_sdk.models.segmenters.decoding import (
@@ -91,7 +91,7 @@ FAMILIES: Mapping[str, Family] = MappingProxyType(
 PROMPT_NAMES = ("input_points", "input_labels", "input_boxes", "input_masks")
 
 
-class HfSamSegmenter:
+class HfSamSegmenter(HasPrecision, HasEngine):
     """A `Segmenter`: equal to the family's processor, model and `post_process_masks`.
 
     Attributes:
@@ -118,7 +118,6 @@ class HfSamSegmenter:
         self._input_side = int(encoder.image_size)
         self._mask_size = (4 * encoder.image_size // encoder.patch_size,) * 2
         self.precision = DEFAULT_PRECISION
-        self._engine: Engine = "torch"
         self._on_engine: EngineEncoder | None = None
 
     @property
@@ -126,39 +125,21 @@ class HfSamSegmenter:
         """Where the model is."""
         return self._model.device
 
-    @property
-    def precision(self) -> Precision:
-        """How exactly to compute: "exact" or "fast"; can be set. See `precision`.
-
-        Of the encoders it changes those of SAM and SAM-HQ, of the decoders all but SAM-HQ's.
-        """
-        return self._precision
-
-    @precision.setter
-    def precision(self, precision: Precision) -> None:
-        dtype = dtype_of(precision, self._model.device)
-        self._precision = precision
+    def _multiply_in(self, dtype: torch.dtype) -> None:
+        # Of the encoders it changes those of SAM and SAM-HQ, of the decoders all but SAM-HQ's.
         # The decoder of SAM-HQ upscales other features than the ones that prompts were read into.
         own = isinstance(self._model, SamHQModel)
         self._decoder = None if own else FoldedDecoder(transformers_parts(self._model), dtype)
         encoder = self._model.vision_encoder
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
 
-    @property
-    def engine(self) -> Engine:
-        """What runs the image encoder: "torch" or "openvino"; can be set. See `engines`."""
-        return self._engine
-
-    @engine.setter
-    def engine(self, engine: Engine) -> None:
-        check_engine(engine)
+    def _run_on(self, engine: Engine) -> None:
         if engine == "torch":
             self._on_engine = None
         elif not isinstance(self._model, SamModel):
             raise ConfigError(f"engine {engine!r} runs the encoder of SAM only, not {self.name!r}")
         else:
             self._on_engine = encoder_on(engine, self._model.vision_encoder)
-        self._engine = engine
 
     @classmethod
     def load(

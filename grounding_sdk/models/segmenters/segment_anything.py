@@ -22,9 +22,9 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from grounding_sdk.errors import ConfigError, CorruptWeightsError, MissingWeightsError
 from grounding_sdk.image import Image
-from grounding_sdk.models.engines import Engine, check_engine
+from grounding_sdk.models.engines import Engine, HasEngine
 from grounding_sdk.models.ports import MaskPrediction
-from grounding_sdk.models.precision import DEFAULT_PRECISION, Precision, dtype_of
+from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.segmenters.decoder_parts import official_parts
 from grounding_sdk.models.segmenters.decoding import (
     PROMPTS_AT_ONCE,
@@ -48,7 +48,7 @@ PIXEL_STD = [58.395, 57.12, 57.375]
 DECODER_HEADS = 8
 
 
-class SegmentAnythingSegmenter:
+class SegmentAnythingSegmenter(HasPrecision, HasEngine):
     """A `Segmenter`: equal to `SamPredictor`, without its state.
 
     Attributes:
@@ -68,7 +68,6 @@ class SegmentAnythingSegmenter:
         self._batch_size = batch_size
         self._resize = ResizeLongestSide(sam.image_encoder.img_size)
         self.precision = DEFAULT_PRECISION
-        self._engine: Engine = "torch"
         self._on_engine: EngineEncoder | None = None
 
     @classmethod
@@ -103,32 +102,16 @@ class SegmentAnythingSegmenter:
         """Where the model is."""
         return self._sam.device
 
-    @property
-    def precision(self) -> Precision:
-        """How exactly to compute: "exact" or "fast"; can be set. See `precision`."""
-        return self._precision
-
-    @precision.setter
-    def precision(self, precision: Precision) -> None:
-        dtype = dtype_of(precision, self._sam.device)
-        self._precision = precision
+    def _multiply_in(self, dtype: torch.dtype) -> None:
         encoder = self._sam.image_encoder
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
         self._decoder = FoldedDecoder(official_parts(self._sam), dtype)
 
-    @property
-    def engine(self) -> Engine:
-        """What runs the image encoder: "torch" or "openvino"; can be set. See `engines`."""
-        return self._engine
-
-    @engine.setter
-    def engine(self, engine: Engine) -> None:
-        check_engine(engine)
+    def _run_on(self, engine: Engine) -> None:
         encoder = self._sam.image_encoder
         if engine != "torch" and not is_known(encoder):
             raise ConfigError(f"engine {engine!r} runs the encoder of SAM only, not {self.name!r}")
         self._on_engine = None if engine == "torch" else encoder_on(engine, encoder)
-        self._engine = engine
 
     @torch.no_grad()
     def encode(self, images: Sequence[Image]) -> list[Embedding]:

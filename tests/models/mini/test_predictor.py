@@ -8,11 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import torch
 
 from grounding_sdk.errors import PromptError
 from grounding_sdk.image import Image
-from grounding_sdk.models.mini import predictor
+from grounding_sdk.models import precision
 from grounding_sdk.models.mini.predictor import (
     ENCODINGS_KEPT,
     MiniDetector,
@@ -105,7 +104,9 @@ def test_fast_is_close_to_exact(
     query = Query.of("orange").with_threshold(0.02)
     exact = detector.detect([image], [query])[0]
     encoding = segmenter.encode([image])[0]
-    monkeypatch.setattr(predictor, "dtype_of", lambda precision, device: torch.bfloat16)
+    monkeypatch.setattr(precision, "is_fast_faster", lambda device: True)
+    for model in (detector, segmenter):
+        monkeypatch.setattr(model, "precision", "fast")
     fast = detector.detect([image], [query])[0]
     np.testing.assert_allclose(fast.xyxy[0], exact.xyxy[0], atol=6)
     np.testing.assert_allclose(fast.confidence[0], exact.confidence[0], atol=0.05)
