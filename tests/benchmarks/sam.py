@@ -28,10 +28,10 @@ from segment_anything.build_sam import build_sam_vit_b
 from transformers import SamConfig, SamImageProcessor, SamModel
 
 from grounding_sdk import Image
-from grounding_sdk.models.segmenters.decoding import decode_folded
-from grounding_sdk.models.segmenters.folded_decoder import Wanted
+from grounding_sdk.models.segmenters.decoding import PROMPTS_A_TASK
 from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
+from grounding_sdk.models.segmenters.workers import share_out
 
 SIZE = 960, 1280
 
@@ -163,14 +163,20 @@ def main() -> None:
         corners = embedding.to_input(given.reshape(-1, 2, 2)).reshape(-1, 4)
         return torch.tensor(corners, dtype=torch.float32)
 
+    image = segmenter._decoder.share(embedding.features)
+
+    @torch.no_grad()
+    def decode(given: torch.Tensor) -> torch.Tensor:
+        return segmenter._decoder.decode(image, package.sparse(given))[0]
+
     for count in arguments.boxes if "decoder" in arguments.parts else []:
         given = in_input(boxes(count))
         measure(
             f"decoder, {count} boxes",
             lambda b=given: package.decode(features, b),
-            lambda b=given: decode_folded(
-                segmenter._decoder, embedding, package.sparse(b), None, Wanted.SINGLE
-            )[0],
+            lambda b=given: torch.cat(
+                share_out(decode, b.split(PROMPTS_A_TASK), arguments.threads)
+            ),
         )
     if "second" in arguments.parts:
         one = boxes(1)

@@ -7,19 +7,20 @@ from dataclasses import dataclass
 
 import numpy as np
 import PIL.Image
+import supervision as sv
 import torch
 
 from grounding_sdk.detections import Size
 from grounding_sdk.models.ports import MaskPrediction
-from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
+from grounding_sdk.models.segmenters.folded_decoder import Wanted
 from grounding_sdk.models.segmenters.prompts import Prompts, chunks
 from grounding_sdk.models.segmenters.upscale import Axis, resize_axis, upscale_masks
+from grounding_sdk.models.segmenters.workers import share_out
 
-# A prompt with an image of its own costs the decoder about 30 MB, and on a CPU more of them at a
-# time are no faster.
+# Whole models copy the image for each prompt that has a mask, 30 MB of it in their work.
 IMAGES_AT_ONCE_ON_CPU = 4
-IMAGES_AT_ONCE = 32
-PROMPTS_AT_ONCE = 64  # that share the image and cost little but their logits
+PROMPTS_AT_ONCE = 32  # on other devices, where each takes part in every operation
+PROMPTS_A_TASK = 2  # on a CPU, where tasks are shared out among cores
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,8 +59,9 @@ def decode_prompts(
     masks_per_prompt: int,
     mask_size: Size,
     at_once: int,
+    cores: int = 1,
 ) -> MaskPrediction:
-    """Decodes any number of prompts, a few at a time.
+    """Decodes any number of prompts, a few at a time, all the way to pixels.
 
     One mask for a prompt is the model's single-mask output, but for a single point, which may mean
     a part or the whole, the one of its several masks that scores best: what the docstring of
@@ -73,38 +75,38 @@ def decode_prompts(
         masks_per_prompt: How many these are.
         mask_size: (h, w) of the model's logits.
         at_once: Prompts to hand to `predict` at a time.
+        cores: How many of them to decode at the same time; results do not depend on it.
     """
-    shape = len(prompts), masks_per_prompt if multimask else 1
-    logits = np.empty((*shape, *mask_size), np.float32)
-    scores = np.empty(shape, np.float32)
-    for members, chunk in chunks(prompts, at_once):
-        wanted = Wanted.BEST if chunk.ambiguous else Wanted.SINGLE
-        predicted = predict(chunk, Wanted.ALL if multimask else wanted)
-        logits[members], scores[members] = (value.cpu().numpy() for value in predicted)
-
+    each = masks_per_prompt if multimask else 1
+    logits = np.empty((len(prompts), each, *mask_size), np.float32)
+    scores = np.empty((len(prompts), each), np.float32)
+    masks = np.empty(len(prompts), object)
     rows, columns = (
         _axis(embedding.padded_size, *sides)
         for sides in zip(mask_size, embedding.input_size, embedding.image_size, strict=True)
     )
-    masks = upscale_masks(logits.reshape(-1, *mask_size), rows, columns)
-    return MaskPrediction(masks, scores, logits)
+
+    @torch.no_grad()
+    def decode(task: tuple[np.ndarray, Prompts]) -> None:
+        members, chunk = task
+        wanted = Wanted.BEST if chunk.ambiguous else Wanted.SINGLE
+        predicted = predict(chunk, Wanted.ALL if multimask else wanted)
+        logits[members], scores[members] = (value.cpu().numpy() for value in predicted)
+        for member in members:  # while its logits are in the cache
+            masks[member] = upscale_masks(logits[member], rows, columns)
+
+    share_out(decode, chunks(prompts, at_once), cores)
+    nothing = upscale_masks(logits[:0, 0], rows, columns)
+    return MaskPrediction(sv.CompactMask.merge([nothing, *masks]), scores, logits)
 
 
-def images_at_once(device: torch.device) -> int:
-    """How many copies of an image the decoder should work on at a time."""
-    return IMAGES_AT_ONCE_ON_CPU if device.type == "cpu" else IMAGES_AT_ONCE
-
-
-def decode_folded(
-    decoder: FoldedDecoder,
-    embedding: Embedding,
-    sparse: torch.Tensor,
-    dense: torch.Tensor | None,
-    wanted: Wanted,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Decodes embedded prompts; see `FoldedDecoder.decode`."""
-    at_once = 1 if sparse.device.type == "cpu" else IMAGES_AT_ONCE
-    return decoder.decode(decoder.share(embedding.features), sparse, dense, wanted, at_once)
+def at_once_and_cores(device: torch.device, folded: bool) -> dict[str, int]:
+    """The last arguments of `decode_prompts`, for a folded decoder or a model's own."""
+    if device.type != "cpu":
+        return {"at_once": PROMPTS_AT_ONCE}
+    if not folded:
+        return {"at_once": IMAGES_AT_ONCE_ON_CPU}
+    return {"at_once": PROMPTS_A_TASK, "cores": torch.get_num_threads()}
 
 
 def best_mask(logits: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

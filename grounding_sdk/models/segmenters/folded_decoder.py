@@ -272,7 +272,7 @@ class FoldedDecoder:
         sparse: Tensor,
         dense: Tensor | None = None,
         wanted: Wanted = Wanted.SINGLE,
-        at_once: int = 1,
+        at_once: int | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decodes n prompts with the same number of tokens.
 
@@ -281,8 +281,8 @@ class FoldedDecoder:
             sparse: (n, S, C) float32, the embedded points and boxes.
             dense: (n, C, h, w) float32, the embedded masks; None where there are none.
             wanted: Which masks.
-            at_once: Prompts whose image is in memory at a time; one is fastest on a CPU, where its
-                4 MB stay in the cache.
+            at_once: Prompts whose image is in memory at a time. By default one on a CPU, where
+                that is fastest, as its 4 MB stay in the cache, and all elsewhere.
 
         Returns:
             (n, M, 4 h, 4 w) float32 logits and (n, M) float32 scores; M is 1 but for all masks.
@@ -294,6 +294,7 @@ class FoldedDecoder:
         if dense is None:
             tokens = self._first_read(tokens, prompts, image)
         space = _Workspace(self._dtype, prompts.device)
+        at_once = at_once or (1 if prompts.device.type == "cpu" else max(1, len(prompts)))
         results = []
         for start in range(0, len(prompts), at_once):
             rows = slice(start, start + at_once)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Self
@@ -35,15 +36,13 @@ from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Prec
 from grounding_sdk.models.pretrained import load_model, model_type, reading
 from grounding_sdk.models.segmenters.decoder_parts import transformers_parts
 from grounding_sdk.models.segmenters.decoding import (
-    PROMPTS_AT_ONCE,
     Embedding,
+    at_once_and_cores,
     best_mask,
-    decode_folded,
     decode_prompts,
-    images_at_once,
     without_sliver,
 )
-from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
+from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, SharedImage, Wanted
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.models.segmenters.sam_encoder import (
     EngineEncoder,
@@ -212,15 +211,18 @@ class HfSamSegmenter(HasPrecision, HasEngine):
     ) -> MaskPrediction:
         """Decodes prompts; see `Segmenter.decode`."""
         prompts = check_prompts(boxes, points, point_labels, masks, self._mask_size)
-        folded = self._decoder is not None and prompts.masks is None
+        if (decoder := self._decoder) is None:
+            predict = partial(self._predict_whole, embedding)
+        else:
+            predict = partial(self._predict, embedding, decoder, decoder.share(embedding.features))
         return decode_prompts(
             prompts,
             embedding,
-            lambda chunk, wanted: self._predict(chunk, wanted, embedding),
+            predict,
             multimask=multimask,
             masks_per_prompt=self._model.config.mask_decoder_config.num_multimask_outputs,
             mask_size=self._mask_size,
-            at_once=PROMPTS_AT_ONCE if folded else images_at_once(self._model.device),
+            **at_once_and_cores(self._model.device, folded=decoder is not None),
         )
 
     def _pixels(self, image: Image) -> torch.Tensor:
@@ -243,10 +245,13 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         return list(encoded)
 
     def _predict(
-        self, prompts: Prompts, wanted: Wanted, embedding: Embedding
+        self,
+        embedding: Embedding,
+        decoder: FoldedDecoder,
+        image: SharedImage,
+        prompts: Prompts,
+        wanted: Wanted,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        if self._decoder is None:
-            return self._predict_whole(prompts, wanted, embedding)
         given = self._inputs(prompts, embedding, 1, len(prompts))
         if prompts.boxes is None and prompts.points is None and not self._padded:
             # What the forward of all but SAM does: a point that is none.
@@ -257,10 +262,10 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         if sparse is None:
             sparse = torch.empty(1, len(prompts), 0, dense.shape[1], device=self._model.device)
         dense = None if prompts.masks is None else dense
-        return decode_folded(self._decoder, embedding, sparse[0], dense, wanted)
+        return decoder.decode(image, sparse[0], dense, wanted)
 
     def _predict_whole(
-        self, prompts: Prompts, wanted: Wanted, embedding: Embedding
+        self, embedding: Embedding, prompts: Prompts, wanted: Wanted
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Runs the model's own decoder on one image's prompts, which share the image's features.
 

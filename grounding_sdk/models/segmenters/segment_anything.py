@@ -27,11 +27,9 @@ from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.segmenters.decoder_parts import official_parts
 from grounding_sdk.models.segmenters.decoding import (
-    PROMPTS_AT_ONCE,
     Embedding,
-    decode_folded,
+    at_once_and_cores,
     decode_prompts,
-    images_at_once,
     without_sliver,
 )
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
@@ -147,10 +145,11 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
         """Decodes prompts; see `Segmenter.decode`."""
         mask_size = self._sam.prompt_encoder.mask_input_size
         prompts = check_prompts(boxes, points, point_labels, masks, mask_size)
+        decoder = self._decoder
+        image = decoder.share(embedding.features)
 
         def predict(chunk: Prompts, wanted: Wanted) -> tuple[torch.Tensor, torch.Tensor]:
-            sparse, dense = self._prompt_embeddings(chunk, embedding)
-            return decode_folded(self._decoder, embedding, sparse, dense, wanted)
+            return decoder.decode(image, *self._prompt_embeddings(chunk, embedding), wanted)
 
         return decode_prompts(
             prompts,
@@ -159,7 +158,7 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
             multimask=multimask,
             masks_per_prompt=self._sam.mask_decoder.num_multimask_outputs,
             mask_size=mask_size,
-            at_once=PROMPTS_AT_ONCE if masks is None else images_at_once(self._sam.device),
+            **at_once_and_cores(self._sam.device, folded=True),
         )
 
     def _features(self, padded: torch.Tensor) -> torch.Tensor:
