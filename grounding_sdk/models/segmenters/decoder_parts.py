@@ -1,16 +1,104 @@
-"""Where each package keeps the parts of a mask decoder."""
+"""The parts of a mask decoder, and where each package keeps them."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch import nn
-
-from grounding_sdk.models.segmenters.folded_decoder import Attention, Block, DecoderParts
+from torch import Tensor, nn
+from torch.nn import functional
 
 if TYPE_CHECKING:
     from segment_anything.modeling import Sam
+
+Network = Callable[[Tensor], Tensor]  # a multi-layer perceptron on (..., C)
+
+
+@dataclass(frozen=True, eq=False)
+class Attention:
+    """Four projections of the same number of heads; of an image and its prompts' tokens."""
+
+    query: nn.Linear
+    key: nn.Linear
+    value: nn.Linear
+    output: nn.Linear
+    heads: int
+
+    @property
+    def scale(self) -> float:
+        """What scores are multiplied by."""
+        return (self.query.out_features // self.heads) ** -0.5
+
+    def split(self, projected: Tensor) -> Tensor:
+        """(..., T, heads * d) -> (..., heads, T, d)."""
+        return projected.unflatten(-1, (self.heads, -1)).transpose(-2, -3)
+
+    def columns(self, projected: Tensor) -> Tensor:
+        """(N, heads * d) -> (heads, d, N)."""
+        return projected.t().unflatten(0, (self.heads, -1)).contiguous()
+
+    def __call__(self, query: Tensor, key: Tensor, value: Tensor) -> Tensor:
+        """Attends as usual: (n, T, C) of each."""
+        return self.merge(
+            functional.scaled_dot_product_attention(
+                self.split(self.query(query)),
+                self.split(self.key(key)),
+                self.split(self.value(value)),
+            )
+        )
+
+    def merge(self, attended: Tensor) -> Tensor:
+        """(n, heads, T, d) -> (n, T, C), projected."""
+        return self.output(attended.transpose(-2, -3).flatten(-2))
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """A block of the two-way transformer."""
+
+    attend_self: Attention
+    norm_self: nn.LayerNorm
+    read_image: Attention
+    norm_read: nn.LayerNorm
+    network: Network
+    norm_network: nn.LayerNorm
+    write_image: Attention
+    norm_write: nn.LayerNorm
+
+
+@dataclass(frozen=True, eq=False)
+class DecoderParts:
+    """A mask decoder, whichever package its weights come from; `decoder_parts` makes it.
+
+    Attributes:
+        tokens: (1 + M + extra, C): for the scores, the M masks, and whatever else is attended to.
+            (Attention does not know the order of tokens, so it need not be the package's.)
+        blocks: Of the transformer.
+        read_image: The last attention.
+        norm: After it.
+        upscale: The two transposed convolutions, with their kernel 2 and stride 2.
+        norm_upscale: The normalisation over channels between them.
+        to_mask: For each of the M masks the network from its token to weights over channels.
+        to_scores: The network from the first token to M scores.
+        no_mask: (1, C), added to the image where a prompt brings no mask.
+        position: (1, C, h, w), of the image's tokens.
+        stability: SAM 2's fallback from the single mask to the best: delta and threshold of
+            stability; None where there is none.
+    """
+
+    tokens: Tensor
+    blocks: Sequence[Block]
+    read_image: Attention
+    norm: nn.LayerNorm
+    upscale: tuple[nn.ConvTranspose2d, nn.ConvTranspose2d]
+    norm_upscale: Any
+    to_mask: Sequence[Network]
+    to_scores: Network
+    no_mask: Tensor
+    position: Tensor
+    stability: tuple[float, float] | None = None
 
 
 @torch.no_grad()

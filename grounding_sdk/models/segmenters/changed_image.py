@@ -1,0 +1,277 @@
+"""An image's tokens as prompts change them: never written down, only asked.
+
+Where a prompt's T tokens have values v (T x d for each head, d = 16) and the N tokens of the image
+x (N x C) attend to them with weights A (N x T for each head), a block changes the image to
+
+    LN(x + A v W), with LN(y) = r (y J) w + b,
+
+W the projection of the output, J what takes the mean of a row away, r one divided by each row's
+deviation, w and b the norm's. This is linear but for the N numbers r. So after i blocks it is
+
+    f X + S U + b.
+
+X is what the first image becomes by the J and w alone, the same for all prompts. For each of them
+f (N) is the product of the r, S (N x R) are the A of all blocks side by side, each times the r that
+came after it, and U (R x C) their v W. With R = 56 a block, whatever is linear in the image is
+cheap: queries, keys, values and upscaled pixels are made of X once for an image; what is added by
+S has R rows to be multiplied, not N. As for the r, they follow from
+
+    |f X J + S U J|^2 = f^2 |X J|^2 + f S . (2 X J U') + S . (S (U J U')),
+
+where X J is shared, X J U' = (X J W') v' a product of the shared X J W' with d numbers, and the
+last one of R by R.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import zip_longest
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from grounding_sdk.models.segmenters.decoder_parts import Attention, DecoderParts
+
+
+class Workspace:
+    """Memory for what is as large as an image, used again for the next prompts of a call.
+
+    Taken anew for each, its page faults would cost as much time as what is computed in it.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, Tensor] = {}
+
+    def take(self, name: str, like: Tensor, *shape: int) -> Tensor:
+        """Returns a tensor with whatever is in it, of the kind of another one."""
+        if name not in self._known or self._known[name].shape != shape:
+            self._known[name] = like.new_empty(shape)
+        return self._known[name]
+
+
+@dataclass(frozen=True, eq=False)
+class Reading:
+    """How tokens read an image.
+
+    Attributes:
+        attention: By which they do.
+        place: (heads, d, N), the image's positions as keys.
+        constant: (heads, 1, d), added to what is read.
+    """
+
+    attention: Attention
+    place: Tensor
+    constant: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class Writing:
+    """How a block changes an image.
+
+    Attributes:
+        attention: By which the image reads tokens.
+        place: (heads, d, N), the image's positions as queries, with all that is added to these.
+        rows: (blocks * heads, d + 1, C), W J of this block, and of those before it as this one
+            finds them. The last row of a head is what is added to all tokens of the image, zero but
+            for one head of a block.
+        norm: What follows.
+    """
+
+    attention: Attention
+    place: Tensor
+    rows: Tensor
+    norm: nn.LayerNorm
+
+
+@dataclass(frozen=True, eq=False)
+class SharedReading:
+    """X for a `Reading`: keys (heads, d, N) and values (heads, N, d)."""
+
+    keys: Tensor
+    values: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SharedWriting:
+    """X for a `Writing`: queries (heads, d, N), X J W' (blocks * heads, d + 1, N), |X J|^2 (N)."""
+
+    queries: Tensor
+    products: Tensor
+    square: Tensor
+
+
+@dataclass(frozen=True, eq=False)
+class SharedTokens:
+    """What all prompts share of an image: X before each block, and what is wanted of the last X."""
+
+    readings: Sequence[SharedReading]
+    writings: Sequence[SharedWriting]
+    last: Tensor
+
+
+class ImageWeights:
+    """The weights of a decoder that see the image.
+
+    Attributes:
+        readings: One more than there are blocks.
+        writings: One for each.
+        shift: (C,), b of the last norm.
+    """
+
+    def __init__(self, parts: DecoderParts) -> None:
+        """Takes the weights as they are now."""
+        position = parts.position.flatten(2)[0].t()  # N, C
+        self.readings: list[Reading] = []
+        self.writings: list[Writing] = []
+        self.shift = torch.zeros_like(position[0])
+        rows = parts.tokens.new_empty(0)
+        for block in parts.blocks:
+            self.readings.append(_reading(block.read_image, position, self.shift))
+            attention, norm = block.write_image, block.norm_write
+            own = attention.output.weight.t().unflatten(0, (attention.heads, -1))
+            own = functional.pad(own, (0, 0, 0, 1))
+            own[0, -1] = attention.output.bias + self.shift
+            rows = centred(torch.cat([rows, own]))
+            place = attention.columns(attention.query(position + self.shift))
+            self.writings.append(Writing(attention, place, rows, norm))
+            rows, self.shift = rows * norm.weight, norm.bias
+        self.readings.append(_reading(parts.read_image, position, self.shift))
+
+    def share(self, tokens: Tensor, last: Callable[[Tensor], Tensor]) -> SharedTokens:
+        """Does what is to be done once for an image.
+
+        Args:
+            tokens: (N, C)
+            last: What is linear and wanted of them when all blocks have changed them.
+        """
+        readings, writings = [], []
+        for reading, writing in zip_longest(self.readings, self.writings):
+            attention = reading.attention
+            keys = attention.columns(tokens @ attention.key.weight.t())
+            values = attention.split(tokens @ attention.value.weight.t()).contiguous()
+            first = not readings
+            readings.append(SharedReading(keys + reading.place if first else keys, values))
+            if writing is None:
+                break
+            attention = writing.attention
+            queries = attention.columns(tokens @ attention.query.weight.t())
+            middle = centred(tokens)
+            products = torch.matmul(writing.rows, middle.t())
+            square = middle.square().sum(dim=1)
+            queries = queries + writing.place if first else queries
+            writings.append(SharedWriting(queries, products, square))
+            tokens = middle * writing.norm.weight
+        return SharedTokens(readings, writings, last(tokens))
+
+
+class ChangedImage:
+    """An image as n prompts have changed it so far: f X + S U + b.
+
+    Attributes:
+        shared: What all prompts share.
+        factor: f, (n, 1, N); None, for 1, before the first change.
+        rows: S transposed, (n, R, N).
+        columns: U, (n, R, C).
+    """
+
+    def __init__(self, weights: ImageWeights, shared: SharedTokens, space: Workspace) -> None:
+        """Begins with the image that all prompts share.
+
+        Args:
+            weights: Of the decoder.
+            shared: What they make of the image.
+            space: Where to keep what is as large as the image.
+        """
+        self._weights = weights
+        self.shared = shared
+        self._space = space
+        self._done = 0  # blocks
+        self._values: Tensor | None = None  # (n, blocks * heads, T, d + 1)
+        self.factor: Tensor | None = None
+        self.rows: Tensor
+        self.columns: Tensor
+
+    def read(self, asking: Tensor) -> Tensor:
+        """What tokens (n, T, C) read from the image."""
+        reading, shared = self._weights.readings[self._done], self.shared.readings[self._done]
+        attention = reading.attention
+        queries = attention.split(attention.query(asking)) * attention.scale
+        scores = self._scores(queries, attention.key, shared.keys, reading.place)
+        weights = torch.softmax(scores, -1, out=scores)
+        if self.factor is None:
+            values = _times_shared(weights, shared.values)
+        else:
+            means = torch.bmm(weights.flatten(1, 2), self.rows.mT) @ self.columns
+            weights *= self.factor[:, None]
+            values = _times_shared(weights, shared.values)
+            means = means.unflatten(1, weights.shape[1:3])
+            values = values + torch.matmul(means, rows_by_head(attention.value, attention.heads).mT)
+        return attention.merge(values + reading.constant)
+
+    def write(self, asked: Tensor, tokens: Tensor) -> None:
+        """Has the image read tokens (n, T, C), asked for as `asked`."""
+        writing, shared = self._weights.writings[self._done], self.shared.writings[self._done]
+        attention = writing.attention
+        keys = attention.split(attention.key(asked)) * attention.scale
+        scores = self._scores(keys, attention.query, shared.queries, writing.place)
+        values = functional.pad(attention.split(attention.value(tokens)), (0, 1), value=1.0)
+        self._values = values if self._values is None else torch.cat([self._values, values], dim=1)
+
+        count, heads, own, size = scores.shape
+        every = self._done * heads * own, (self._done + 1) * heads * own
+        self.rows = self._space.take(
+            "rows", scores, count, len(self._weights.writings) * heads * own, size
+        )
+        self.rows = self.rows[:, : every[1]]
+        torch.softmax(scores, 2, out=self.rows[:, every[0] :].unflatten(1, (heads, own)))
+
+        columns = torch.matmul(self._values, writing.rows).flatten(1, 2)
+        sums = _times_shared(2 * self._values, shared.products).flatten(1, 2)
+        square = shared.square
+        if self.factor is not None:
+            sums *= self.factor
+            square = square * self.factor.square()
+        sums = sums.baddbmm_(columns @ columns.mT, self.rows).mul_(self.rows)
+        square = (sums.sum(dim=1, keepdim=True) + square).clamp_(min=0)
+        factor = (square / columns.shape[-1] + writing.norm.eps).rsqrt_()
+        self.rows *= factor
+        self.factor = factor if self.factor is None else self.factor * factor
+        self.columns = columns * writing.norm.weight
+        self._done += 1
+
+    def _scores(self, few: Tensor, weight: nn.Linear, shared: Tensor, place: Tensor) -> Tensor:
+        """The products of few (n, heads, T, d) numbers with the image and its place, projected."""
+        scores = _times_shared(few, shared)
+        if self.factor is None:
+            return scores
+        shape = scores.shape[1:3]
+        folded = torch.matmul(few, rows_by_head(weight, shape[0])).flatten(1, 2)
+        scores = scores.flatten(1, 2)
+        scores *= self.factor
+        scores += _times_shared(few, place).flatten(1, 2)
+        scores.baddbmm_(folded @ self.columns.mT, self.rows)
+        return scores.unflatten(1, shape)
+
+
+def _reading(attention: Attention, position: Tensor, shift: Tensor) -> Reading:
+    place = attention.columns(position @ attention.key.weight.t())
+    constant = attention.split(attention.value(shift[None]))
+    return Reading(attention, place, constant)
+
+
+def rows_by_head(projection: nn.Linear, heads: int) -> Tensor:
+    """The weight as (heads, d, C)."""
+    return projection.weight.unflatten(0, (heads, -1))
+
+
+def _times_shared(few: Tensor, shared: Tensor) -> Tensor:
+    """(n, heads, T, k) times (heads, k, m): a product for each head, not for each prompt."""
+    product = torch.bmm(few.transpose(0, 1).flatten(1, 2), shared)
+    return product.unflatten(1, (len(few), -1)).transpose(0, 1)
+
+
+def centred(values: Tensor, dim: int = -1) -> Tensor:
+    """The values less their means along an axis."""
+    return values - values.mean(dim=dim, keepdim=True)

@@ -1,0 +1,93 @@
+"""Upscaling of an image that prompts changed: of each token 4 x 4 pixels of C / 8 numbers.
+
+A transposed convolution whose stride is its kernel is a matrix product, with the pixels of each
+token side by side. The first one is linear in the image, so that most of it is made once for all
+prompts (see `changed_image`). The mean over channels that the norm between the two takes away is
+taken from the weights instead.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from grounding_sdk.models.segmenters.changed_image import ChangedImage, Workspace, centred
+from grounding_sdk.models.segmenters.decoder_parts import DecoderParts
+
+
+class Upscaling:
+    """The two transposed convolutions and the norm between them."""
+
+    def __init__(self, parts: DecoderParts, shift: Tensor, dtype: torch.dtype) -> None:
+        """Takes the weights as they are now.
+
+        Args:
+            parts: Of the decoder.
+            shift: (C,), added to the image by the norm before.
+            dtype: To compute in.
+        """
+        self._grid = (parts.position.shape[2], parts.position.shape[3])
+        self._dtype = dtype
+        weight, bias = (each.unflatten(0, (4, -1)) for each in _as_linear(parts.upscale[0]))
+        self._first = centred(weight, dim=1).flatten(0, 1)
+        self._constant = centred(bias, dim=1).flatten() + self._first @ shift
+        self._norm = parts.norm_upscale
+        self._second = [each.to(dtype) for each in _as_linear(parts.upscale[1])]
+
+    def of_tokens(self, tokens: Tensor) -> Tensor:
+        """The first product of (N, C) tokens."""
+        return tokens @ self._first.t()
+
+    def arranged(self, finest: Tensor, fine: Tensor) -> tuple[Tensor, Tensor]:
+        """Features of twice and four times the grid's side as what is added after the products."""
+        fine, finest = (
+            _side_by_side(each, steps, self._grid) for steps, each in enumerate((fine, finest), 1)
+        )
+        return centred(fine), finest.to(self._dtype)
+
+    def __call__(
+        self, image: ChangedImage, finer: tuple[Tensor, Tensor] | None, space: Workspace
+    ) -> Tensor:
+        """Returns (n, 16 * N, C / 8), the pixels of each token side by side."""
+        shared, factor = image.shared.last, image.factor.mT
+        count = len(factor)
+        coarse = space.take("coarse", shared, count, *shared.shape)
+        torch.addcmul(self._constant, shared, factor, out=coarse)
+        coarse.baddbmm_(image.rows.mT, image.columns @ self._first.t())
+        coarse = coarse.view(count, -1, shared.shape[1] // 4)  # each token's 2 x 2 pixels
+        if finer is not None:
+            coarse += finer[0]
+        weight, bias, epsilon = self._norm.weight, self._norm.bias, self._norm.eps
+        size = torch.linalg.vector_norm(coarse, dim=2, keepdim=True)
+        coarse *= (size.square_() / coarse.shape[2] + epsilon).rsqrt_()
+        torch.addcmul(bias, coarse, weight, out=coarse)
+        coarse = torch.ops.aten.gelu_(coarse).to(self._dtype)
+        weight, bias = self._second
+        fine = space.take("fine", weight, coarse[..., 0].numel(), len(bias))
+        torch.addmm(bias, coarse.flatten(0, 1), weight.t(), out=fine)
+        fine = fine.view(count, -1, len(bias) // 4)  # each pixel's 2 x 2 pixels
+        if finer is not None:
+            fine += finer[1]
+        return torch.ops.aten.gelu_(fine)
+
+
+def _as_linear(upscaling: Any) -> tuple[Tensor, Tensor]:
+    """Weight (4 * out, in) and bias that make the 2 x 2 pixels of a token side by side."""
+    weight = upscaling.weight.permute(2, 3, 1, 0).flatten(0, 2)
+    return weight.contiguous(), upscaling.bias.repeat(4)
+
+
+def _side_by_side(image: Tensor, doublings: int, grid: tuple[int, int]) -> Tensor:
+    """(1, C, H, W) as the pixels that each token of the grid is upscaled to, in that order.
+
+    >>> image = torch.arange(16).view(1, 1, 4, 4)
+    >>> _side_by_side(image, 1, (2, 2)).flatten().tolist()
+    [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]
+    """
+    twos = [2] * doublings
+    split = image.unflatten(3, (grid[1], *twos)).unflatten(2, (grid[0], *twos))
+    across = 3 + doublings
+    order = [axis for step in range(1 + doublings) for axis in (2 + step, across + step)]
+    return split.permute(0, *order, 1).flatten(1, -2).contiguous()
