@@ -199,15 +199,16 @@ class ChangedImage:
         attention = reading.attention
         queries = attention.split(attention.query(asking)) * attention.scale
         scores = self._scores(queries, attention.key, shared.keys, reading.place)
-        weights = torch.softmax(scores, -1, out=scores)
         if self.factor is None:
-            values = _times_shared(weights, shared.values)
+            values = _times_shared(scores.softmax(-1), shared.values)
         else:
+            weights = torch.softmax(scores, -1, out=scores)
             means = torch.bmm(weights.flatten(1, 2), self.rows.mT) @ self.columns
-            weights *= self.factor[:, None]
-            values = _times_shared(weights, shared.values)
             means = means.unflatten(1, weights.shape[1:3])
-            values = values + torch.matmul(means, rows_by_head(attention.value, attention.heads).mT)
+            values = torch.matmul(means, rows_by_head(attention.value, attention.heads).mT)
+            by_head = self._space.take("weights", weights, *weights.transpose(0, 1).shape)
+            weights = torch.mul(weights, self.factor[:, None], out=by_head.transpose(0, 1))
+            values += _times_shared(weights, shared.values)
         return attention.merge(values + reading.constant)
 
     def write(self, asked: Tensor, tokens: Tensor) -> None:
@@ -219,22 +220,22 @@ class ChangedImage:
         values = functional.pad(attention.split(attention.value(tokens)), (0, 1), value=1.0)
         self._values = values if self._values is None else torch.cat([self._values, values], dim=1)
 
-        count, heads, own, size = scores.shape
-        every = self._done * heads * own, (self._done + 1) * heads * own
-        self.rows = self._space.take(
-            "rows", scores, count, len(self._weights.writings) * heads * own, size
-        )
-        self.rows = self.rows[:, : every[1]]
-        torch.softmax(scores, 2, out=self.rows[:, every[0] :].unflatten(1, (heads, own)))
+        blocks = len(self._weights.writings)
+        every = self._space.take("rows", scores, len(scores), blocks, *scores.shape[1:])
+        torch.softmax(scores, 2, out=every[:, self._done])
+        self.rows = every[:, : self._done + 1].flatten(1, 3)
 
         columns = torch.matmul(self._values, writing.rows).flatten(1, 2)
-        sums = _times_shared(2 * self._values, shared.products).flatten(1, 2)
+        products = _times_shared(2 * self._values, shared.products)
+        sums = self._space.take("sums", self.rows, *self.rows.shape)
+        torch.bmm(columns @ columns.mT, self.rows, out=sums)
         square = shared.square
-        if self.factor is not None:
-            sums *= self.factor
+        if self.factor is None:
+            sums.view(products.shape).add_(products)
+        else:
+            sums.view(products.shape).addcmul_(products, self.factor[:, None])
             square = square * self.factor.square()
-        sums = sums.baddbmm_(columns @ columns.mT, self.rows).mul_(self.rows)
-        square = (sums.sum(dim=1, keepdim=True) + square).clamp_(min=0)
+        square = (sums.mul_(self.rows).sum(dim=1, keepdim=True) + square).clamp_(min=0)
         factor = (square / columns.shape[-1] + writing.norm.eps).rsqrt_()
         self.rows *= factor
         self.factor = factor if self.factor is None else self.factor * factor
@@ -243,16 +244,13 @@ class ChangedImage:
 
     def _scores(self, few: Tensor, weight: nn.Linear, shared: Tensor, place: Tensor) -> Tensor:
         """The products of few (n, heads, T, d) numbers with the image and its place, projected."""
-        scores = _times_shared(few, shared)
         if self.factor is None:
-            return scores
-        shape = scores.shape[1:3]
-        folded = torch.matmul(few, rows_by_head(weight, shape[0])).flatten(1, 2)
-        scores = scores.flatten(1, 2)
-        scores *= self.factor
-        scores += _times_shared(few, place).flatten(1, 2)
-        scores.baddbmm_(folded @ self.columns.mT, self.rows)
-        return scores.unflatten(1, shape)
+            return _times_shared(few, shared)
+        folded = torch.matmul(few, rows_by_head(weight, few.shape[1])).flatten(1, 2)
+        scores = self._space.take("scores", few, *few.shape[:3], self.rows.shape[2])
+        torch.bmm(folded @ self.columns.mT, self.rows, out=scores.flatten(1, 2))
+        scores.addcmul_(_times_shared(few, shared), self.factor[:, None])
+        return scores.add_(_times_shared(few, place))
 
 
 def _reading(attention: Attention, position: Tensor, shift: Tensor) -> Reading:

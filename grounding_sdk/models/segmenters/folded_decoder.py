@@ -31,7 +31,7 @@ for whether there is an object, and a fallback for masks that are not stable.
 from __future__ import annotations
 
 import weakref
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -188,7 +188,9 @@ class FoldedDecoder:
         needed = slice(0, 1 + max(self._masks_for(wanted)) + 1)
         tokens, prompts = tokens[:, needed], prompts[:, needed]
         tokens = self._parts.norm(tokens + image.read(tokens + prompts))
-        return self._masks(tokens, self._upscaling(image, finer, space), wanted)
+        return self._masks(
+            tokens, lambda weights: self._upscaling(image, finer, weights, space), wanted
+        )
 
     def _masks_for(self, wanted: Wanted) -> list[int]:
         """The masks from which those that are wanted are chosen."""
@@ -197,17 +199,17 @@ class FoldedDecoder:
             return list(range(every)) if self._parts.stability else [0]
         return list(range(1, every))
 
-    def _masks(self, tokens: Tensor, pixels: Tensor, wanted: Wanted) -> tuple[Tensor, Tensor]:
-        """Logits and scores of n prompts from their tokens and pixels (n, 16 N, C / 8)."""
+    def _masks(
+        self, tokens: Tensor, upscale: Callable[[Tensor], Tensor], wanted: Wanted
+    ) -> tuple[Tensor, Tensor]:
+        """Logits and scores of n prompts, from their tokens and what gives weights' logits."""
         scores = self._parts.to_scores(tokens[:, 0])
         masks = self._masks_for(wanted)
         chosen = torch.tensor(masks, device=scores.device).expand(len(tokens), -1)
         if wanted is not Wanted.ALL and len(masks) > 1:
             best = 1 + scores[:, 1:].argmax(dim=1, keepdim=True)
             chosen = best if wanted is Wanted.BEST else torch.cat([chosen[:, :1], best], dim=1)
-        weights = self._mask_weights(tokens, chosen)
-        logits = torch.bmm(pixels, weights.to(pixels).mT).to(weights)
-        logits = _in_place(logits, self.grid)
+        logits = upscale(self._mask_weights(tokens, chosen))
         scores = scores.gather(1, chosen)
         if wanted is Wanted.SINGLE and self._parts.stability:
             single = ~_is_stable(logits[:, 0], *self._parts.stability)
@@ -233,10 +235,3 @@ def _is_stable(logits: Tensor, delta: float, threshold: float) -> Tensor:
 def _tokens(image: Tensor) -> Tensor:
     """(n, C, h, w) -> (n, h * w, C)."""
     return image.flatten(2).transpose(1, 2).contiguous()
-
-
-def _in_place(pixels: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(n, 16 h w, M), each token's 2 x 2 pixels of 2 x 2 side by side, as (n, M, 4 h, 4 w)."""
-    height, width = grid
-    split = pixels.view(len(pixels), height, width, 2, 2, 2, 2, -1)
-    return split.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(len(pixels), -1, 4 * height, 4 * width)

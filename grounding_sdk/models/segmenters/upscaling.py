@@ -20,6 +20,8 @@ from grounding_sdk.models.segmenters.decoder_parts import DecoderParts
 class Upscaling:
     """The two transposed convolutions and the norm between them."""
 
+    block = 1024
+
     def __init__(self, parts: DecoderParts, shift: Tensor, dtype: torch.dtype) -> None:
         """Takes the weights as they are now.
 
@@ -48,17 +50,50 @@ class Upscaling:
         return centred(fine), finest.to(self._dtype)
 
     def __call__(
-        self, image: ChangedImage, finer: tuple[Tensor, Tensor] | None, space: Workspace
+        self,
+        image: ChangedImage,
+        finer: tuple[Tensor, Tensor] | None,
+        weights: Tensor,
+        space: Workspace,
     ) -> Tensor:
-        """Returns (n, 16 * N, C / 8), the pixels of each token side by side."""
-        shared, factor = image.shared.last, image.factor.mT
+        """Upscales an image to weighted sums over channels.
+
+        Args:
+            image: After all blocks.
+            finer: From `arranged`.
+            weights: (n, M, C / 8)
+            space: Where to work.
+
+        Returns:
+            (n, M, 4 h, 4 w)
+        """
+        columns = image.columns @ self._first.t()
+        size = self._grid[0] * self._grid[1]
+        pixels = []
+        for start in range(0, size, self.block):
+            tokens = slice(start, start + self.block)
+            fine = self._fine(image, columns, finer, tokens, space)
+            sums = [own @ each.t() for own, each in zip(fine, weights.to(fine), strict=True)]
+            pixels.append(torch.stack(sums))
+        return _in_place(torch.cat(pixels, dim=1).to(weights), self._grid)
+
+    def _fine(
+        self,
+        image: ChangedImage,
+        columns: Tensor,
+        finer: tuple[Tensor, Tensor] | None,
+        tokens: slice,
+        space: Workspace,
+    ) -> Tensor:
+        """(n, 16 * tokens, C / 8), the pixels of each token side by side."""
+        shared, factor = image.shared.last[tokens], image.factor.mT[:, tokens]
         count = len(factor)
         coarse = space.take("coarse", shared, count, *shared.shape)
         torch.addcmul(self._constant, shared, factor, out=coarse)
-        coarse.baddbmm_(image.rows.mT, image.columns @ self._first.t())
+        coarse.baddbmm_(image.rows.mT[:, tokens], columns)
         coarse = coarse.view(count, -1, shared.shape[1] // 4)  # each token's 2 x 2 pixels
         if finer is not None:
-            coarse += finer[0]
+            coarse += finer[0][4 * tokens.start : 4 * tokens.stop]
         weight, bias, epsilon = self._norm.weight, self._norm.bias, self._norm.eps
         size = torch.linalg.vector_norm(coarse, dim=2, keepdim=True)
         coarse *= (size.square_() / coarse.shape[2] + epsilon).rsqrt_()
@@ -69,7 +104,7 @@ class Upscaling:
         torch.addmm(bias, coarse.flatten(0, 1), weight.t(), out=fine)
         fine = fine.view(count, -1, len(bias) // 4)  # each pixel's 2 x 2 pixels
         if finer is not None:
-            fine += finer[1]
+            fine += finer[1][16 * tokens.start : 16 * tokens.stop]
         return torch.ops.aten.gelu_(fine)
 
 
@@ -91,3 +126,10 @@ def _side_by_side(image: Tensor, doublings: int, grid: tuple[int, int]) -> Tenso
     across = 3 + doublings
     order = [axis for step in range(1 + doublings) for axis in (2 + step, across + step)]
     return split.permute(0, *order, 1).flatten(1, -2).contiguous()
+
+
+def _in_place(pixels: Tensor, grid: tuple[int, int]) -> Tensor:
+    """(n, 16 h w, M), each token's 2 x 2 pixels of 2 x 2 side by side, as (n, M, 4 h, 4 w)."""
+    height, width = grid
+    split = pixels.view(len(pixels), height, width, 2, 2, 2, 2, -1)
+    return split.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(len(pixels), -1, 4 * height, 4 * width)
