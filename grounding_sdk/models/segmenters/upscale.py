@@ -9,6 +9,7 @@ the rest is never computed, and N x H x W is never built.
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -19,22 +20,25 @@ from torch.nn import functional
 
 from grounding_sdk.detections import compact_masks
 
-TILE = 256  # pixels a side: what is computed at a time, and small enough to be often all or nothing
+BAND = 64  # pixels side by side that one small matrix product makes of the logits below
 
 
 @dataclass(frozen=True, eq=False)
 class Axis:
     """How the pixels along one side of the image are made from the logits along it.
 
-    Pixel `i` is the sum of `weights[t, i] * logits[first[i] + t]` over the `t`.
+    Pixel `i` is a weighted sum of the `taps` logits from `first[i]` on.
 
     Attributes:
         first: (n,) int, never decreasing.
-        weights: (T, n) float32, with T at most 3 for what the models do.
+        taps: At most 3 for what the models do.
+        matrices: For each `BAND` of pixels (pixels, logits) float32: the weights of the logits from
+            the first pixel's first on.
     """
 
     first: np.ndarray
-    weights: np.ndarray
+    taps: int
+    matrices: Sequence[torch.Tensor]
 
     def __len__(self) -> int:
         return len(self.first)
@@ -47,23 +51,25 @@ class Axis:
         """
         if not len(logits):
             return slice(0, 0)
-        low = np.searchsorted(self.first + len(self.weights), logits[0], side="right")
+        low = np.searchsorted(self.first + self.taps, logits[0], side="right")
         high = np.searchsorted(self.first, logits[-1], side="right")
         return slice(int(low), int(high))
 
-    def needs(self, pixels: slice) -> slice:
-        """Returns the span of logits that these pixels are made from."""
-        return slice(self.first[pixels.start], self.first[pixels.stop - 1] + len(self.weights))
+    def bands(self, pixels: slice) -> Iterator[tuple[slice, slice, torch.Tensor]]:
+        """Cuts a span of pixels into bands.
 
-    def interpolate(self, logits: np.ndarray, pixels: slice) -> np.ndarray:
-        """Returns these pixels of (h, w) logits' first axis: (pixels, w), from `needs(pixels)`."""
-        index = self.first[pixels] - self.first[pixels.start]
-        return sum(
-            weights[pixels, None] * logits[index + t] for t, weights in enumerate(self.weights)
-        )
+        Yields:
+            A span of pixels, the span of logits that they are made from, and the matrix that does.
+        """
+        for start in range(pixels.start - pixels.start % BAND, pixels.stop, BAND):
+            band = slice(max(start, pixels.start), min(start + BAND, pixels.stop))
+            matrix = self.matrices[start // BAND]
+            low = int(self.first[start])
+            rows = slice(band.start - start, band.stop - start)
+            yield band, slice(low, low + matrix.shape[1]), matrix[rows]
 
 
-@lru_cache(maxsize=32)  # two for each image size, 50 kB each for 4,000 pixels
+@lru_cache(maxsize=32)  # two for each image size, 0.2 MB each for 4,000 pixels
 def resize_axis(n_logits: int, *steps: tuple[int, int]) -> Axis:
     """Composes steps of bilinear interpolation (`align_corners=False`) along one side.
 
@@ -71,8 +77,8 @@ def resize_axis(n_logits: int, *steps: tuple[int, int]) -> Axis:
         n_logits: Logits along the side.
         steps: For each step the size to resize to and how many of these to keep.
 
-    >>> resize_axis(2, (4, 4)).weights.tolist()
-    [[1.0, 0.75, 0.25, 0.0], [0.0, 0.25, 0.75, 1.0]]
+    >>> resize_axis(2, (4, 4)).matrices[0].tolist()
+    [[1.0, 0.0], [0.75, 0.25], [0.25, 0.75], [0.0, 1.0]]
     """
     responses = torch.eye(n_logits)[None]  # to each logit
     for size, kept in steps:
@@ -83,7 +89,13 @@ def resize_axis(n_logits: int, *steps: tuple[int, int]) -> Axis:
     first, last = used.argmax(axis=0), n_logits - 1 - used[::-1].argmax(axis=0)
     taps = int((last - first).max()) + 1
     first = first.clip(max=n_logits - taps)
-    return Axis(first, dense[first + np.arange(taps)[:, None], np.arange(len(first))])
+    starts = range(0, len(first), BAND)
+    ends = [first[start : start + BAND][-1] + taps for start in starts]
+    matrices = [
+        responses[0, first[start] : end, start : start + BAND].t().contiguous()
+        for start, end in zip(starts, ends, strict=True)
+    ]
+    return Axis(first, taps, matrices)
 
 
 def upscale_masks(logits: np.ndarray, rows: Axis, columns: Axis) -> sv.CompactMask:
@@ -117,21 +129,18 @@ def _crop(logits: np.ndarray, rows: Axis, columns: Axis) -> tuple[np.ndarray, tu
     positive = logits > 0
     ys = rows.reached_by(np.flatnonzero(positive.any(axis=1)))
     xs = columns.reached_by(np.flatnonzero(positive.any(axis=0)))
-    crop = np.zeros((ys.stop - ys.start, xs.stop - xs.start), bool)
-    for top in range(ys.start, ys.stop, TILE):
-        down = slice(top, min(top + TILE, ys.stop))
-        for left in range(xs.start, xs.stop, TILE):
-            across = slice(left, min(left + TILE, xs.stop))
-            below = rows.needs(down), columns.needs(across)
-            if not positive[below].any():
-                continue
-            tile = crop[_shifted(down, ys.start), _shifted(across, xs.start)]
-            if positive[below].all():
-                tile[:] = True
-                continue
-            widened = columns.interpolate(logits[below].T, across).T
-            np.greater(rows.interpolate(widened, down), 0, out=tile)
-    return crop, (xs.start, ys.start)
+    crop = np.zeros((xs.stop - xs.start, ys.stop - ys.start), bool)  # by columns, as run lengths
+    if not crop.size:
+        return crop.T, (0, 0)
+    given = torch.from_numpy(logits).t()
+    tall = torch.empty(len(given), crop.shape[1])
+    for down, below, matrix in rows.bands(ys):
+        tall[:, _shifted(down, ys.start)] = given[:, below] @ matrix.t()
+    for across, below, matrix in columns.bands(xs):
+        if positive[:, below].any():
+            wide = matrix @ tall[below]
+            np.greater(wide.numpy(), 0, out=crop[_shifted(across, xs.start)])
+    return crop.T, (xs.start, ys.start)
 
 
 def _shifted(span: slice, by: int) -> slice:
