@@ -28,7 +28,7 @@ from segment_anything.build_sam import build_sam_vit_b
 from transformers import SamConfig, SamImageProcessor, SamModel
 
 from grounding_sdk import Image
-from grounding_sdk.models.segmenters.decoding import PROMPTS_A_TASK
+from grounding_sdk.models.segmenters.decoding import MOST_A_TASK
 from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
 from grounding_sdk.models.segmenters.workers import share_out
@@ -174,9 +174,7 @@ def main() -> None:
         measure(
             f"decoder, {count} boxes",
             lambda b=given: package.decode(features, b),
-            lambda b=given: torch.cat(
-                share_out(decode, b.split(PROMPTS_A_TASK), arguments.threads)
-            ),
+            lambda b=given: torch.cat(share_out(decode, b.split(MOST_A_TASK), arguments.threads)),
         )
     if "second" in arguments.parts:
         one = boxes(1)

@@ -34,6 +34,8 @@ from torch.nn import functional
 
 from grounding_sdk.models.segmenters.decoder_parts import Attention, DecoderParts
 
+TOGETHER = 2048  # tokens of images, of all prompts in work, whose numbers stay in a core's cache
+
 
 class Workspace:
     """Memory for what is as large as an image, used again for the next prompts of a call.
@@ -146,22 +148,22 @@ class ImageWeights:
             tokens: (N, C)
             last: What is linear and wanted of them when all blocks have changed them.
         """
-        readings, writings = [], []
+        readings: list[SharedReading] = []
+        writings: list[SharedWriting] = []
         for reading, writing in zip_longest(self.readings, self.writings):
             attention = reading.attention
+            first = not readings  # where f is 1, and the place can be added once for all
             keys = attention.columns(tokens @ attention.key.weight.t())
             values = attention.split(tokens @ attention.value.weight.t()).contiguous()
-            first = not readings
             readings.append(SharedReading(keys + reading.place if first else keys, values))
             if writing is None:
                 break
             attention = writing.attention
             queries = attention.columns(tokens @ attention.query.weight.t())
+            queries = queries + writing.place if first else queries
             middle = centred(tokens)
             products = torch.matmul(writing.rows, middle.t())
-            square = middle.square().sum(dim=1)
-            queries = queries + writing.place if first else queries
-            writings.append(SharedWriting(queries, products, square))
+            writings.append(SharedWriting(queries, products, middle.square().sum(dim=1)))
             tokens = middle * writing.norm.weight
         return SharedTokens(readings, writings, last(tokens))
 
@@ -171,10 +173,14 @@ class ChangedImage:
 
     Attributes:
         shared: What all prompts share.
-        factor: f, (n, 1, N); None, for 1, before the first change.
-        rows: S transposed, (n, R, N).
-        columns: U, (n, R, C).
+        factor: f, (n, 1, N); there when it was written to.
+        rows: S transposed, (n, R, N); there when it was written to.
+        columns: U, (n, R, C); there when it was written to.
     """
+
+    factor: Tensor
+    rows: Tensor
+    columns: Tensor
 
     def __init__(self, weights: ImageWeights, shared: SharedTokens, space: Workspace) -> None:
         """Begins with the image that all prompts share.
@@ -184,28 +190,26 @@ class ChangedImage:
             shared: What they make of the image.
             space: Where to keep what is as large as the image.
         """
-        self._weights = weights
         self.shared = shared
+        self._weights = weights
         self._space = space
-        self._done = 0  # blocks
-        self._values: Tensor | None = None  # (n, blocks * heads, T, d + 1)
-        self.factor: Tensor | None = None
-        self.rows: Tensor
-        self.columns: Tensor
+        self._values: list[Tensor] = []  # v of the blocks, (n, heads, T, d + 1)
 
     def read(self, asking: Tensor) -> Tensor:
         """What tokens (n, T, C) read from the image."""
-        reading, shared = self._weights.readings[self._done], self.shared.readings[self._done]
+        done = len(self._values)
+        reading, shared = self._weights.readings[done], self.shared.readings[done]
         attention = reading.attention
         queries = attention.split(attention.query(asking)) * attention.scale
-        scores = self._scores(queries, attention.key, shared.keys, reading.place)
-        if self.factor is None:
-            values = _times_shared(scores.softmax(-1), shared.values)
+        scores = self._products(queries, attention.key, shared.keys, reading.place)(slice(None))
+        if not done:
+            weights = scores.transpose(0, 1).softmax(-1).transpose(0, 1)
+            values = _times_shared(weights, shared.values)
         else:
             weights = torch.softmax(scores, -1, out=scores)
             means = torch.bmm(weights.flatten(1, 2), self.rows.mT) @ self.columns
             means = means.unflatten(1, weights.shape[1:3])
-            values = torch.matmul(means, rows_by_head(attention.value, attention.heads).mT)
+            values = torch.matmul(means, _by_head(attention.value, attention.heads).mT)
             by_head = self._space.take("weights", weights, *weights.transpose(0, 1).shape)
             weights = torch.mul(weights, self.factor[:, None], out=by_head.transpose(0, 1))
             values += _times_shared(weights, shared.values)
@@ -213,44 +217,68 @@ class ChangedImage:
 
     def write(self, asked: Tensor, tokens: Tensor) -> None:
         """Has the image read tokens (n, T, C), asked for as `asked`."""
-        writing, shared = self._weights.writings[self._done], self.shared.writings[self._done]
-        attention = writing.attention
+        done = len(self._values)
+        writing, shared = self._weights.writings[done], self.shared.writings[done]
+        attention, norm = writing.attention, writing.norm
         keys = attention.split(attention.key(asked)) * attention.scale
-        scores = self._scores(keys, attention.query, shared.queries, writing.place)
-        values = functional.pad(attention.split(attention.value(tokens)), (0, 1), value=1.0)
-        self._values = values if self._values is None else torch.cat([self._values, values], dim=1)
+        scores = self._products(keys, attention.query, shared.queries, writing.place)
+        own = functional.pad(attention.split(attention.value(tokens)), (0, 1), value=1.0)
+        count, heads, rank, few = own.shape
+        mixed = None
+        if rank > few:  # of many tokens' values few are independent
+            mixed, rank = own.mT, few
+            own = torch.eye(few).to(own).expand(count, heads, -1, -1)
+        self._values.append(own)
+        values = torch.cat(self._values, dim=1)
+        columns = torch.matmul(values, writing.rows).flatten(1, 2)
+        gram = columns @ columns.mT
 
-        blocks = len(self._weights.writings)
-        every = self._space.take("rows", scores, len(scores), blocks, *scores.shape[1:])
-        torch.softmax(scores, 2, out=every[:, self._done])
-        self.rows = every[:, : self._done + 1].flatten(1, 3)
+        size = len(shared.square)
+        every = self._space.take("rows", own, count, len(self._weights.writings), heads, rank, size)
+        newest, rows = every[:, done], every[:, : done + 1].flatten(1, 3)
+        factor = own.new_empty(count, 1, size)
+        for part in blocks(own, size):
+            weights = scores(part).softmax(2)
+            newest[..., part] = weights if mixed is None else mixed @ weights
+            products = _times_shared(2 * values, shared.products[..., part])
+            square = shared.square[part]
+            before = None
+            if done:
+                before = self.factor[..., part]
+                products = products * before[:, None]
+                square = square * before.square()
+            sums = torch.bmm(gram, rows[..., part]).add_(products.flatten(1, 2))
+            sums = sums.mul_(rows[..., part]).sum(dim=1, keepdim=True)
+            change = (((sums + square) / columns.shape[-1]).clamp_(min=0) + norm.eps).rsqrt_()
+            rows[..., part] *= change
+            factor[..., part] = change if before is None else before * change
+        self.factor, self.rows, self.columns = factor, rows, columns * norm.weight
 
-        columns = torch.matmul(self._values, writing.rows).flatten(1, 2)
-        products = _times_shared(2 * self._values, shared.products)
-        sums = self._space.take("sums", self.rows, *self.rows.shape)
-        torch.bmm(columns @ columns.mT, self.rows, out=sums)
-        square = shared.square
-        if self.factor is None:
-            sums.view(products.shape).add_(products)
-        else:
-            sums.view(products.shape).addcmul_(products, self.factor[:, None])
-            square = square * self.factor.square()
-        square = (sums.mul_(self.rows).sum(dim=1, keepdim=True) + square).clamp_(min=0)
-        factor = (square / columns.shape[-1] + writing.norm.eps).rsqrt_()
-        self.rows *= factor
-        self.factor = factor if self.factor is None else self.factor * factor
-        self.columns = columns * writing.norm.weight
-        self._done += 1
+    def _products(
+        self, few: Tensor, weight: nn.Linear, shared: Tensor, place: Tensor
+    ) -> Callable[[slice], Tensor]:
+        """Gives few (n, heads, T, d) numbers' products with a part of the image, projected."""
+        if not self._values:
+            return lambda part: _times_shared(few, shared[..., part])
+        factor, rows = self.factor[:, None], self.rows
+        folded = torch.matmul(few, _by_head(weight, few.shape[1])).flatten(1, 2) @ self.columns.mT
 
-    def _scores(self, few: Tensor, weight: nn.Linear, shared: Tensor, place: Tensor) -> Tensor:
-        """The products of few (n, heads, T, d) numbers with the image and its place, projected."""
-        if self.factor is None:
-            return _times_shared(few, shared)
-        folded = torch.matmul(few, rows_by_head(weight, few.shape[1])).flatten(1, 2)
-        scores = self._space.take("scores", few, *few.shape[:3], self.rows.shape[2])
-        torch.bmm(folded @ self.columns.mT, self.rows, out=scores.flatten(1, 2))
-        scores.addcmul_(_times_shared(few, shared), self.factor[:, None])
-        return scores.add_(_times_shared(few, place))
+        def products(part: slice) -> Tensor:
+            product = torch.bmm(folded, rows[..., part]).unflatten(1, few.shape[1:3])
+            product.addcmul_(_times_shared(few, shared[..., part]), factor[..., part])
+            return product.add_(_times_shared(few, place[..., part]))
+
+        return products
+
+
+def blocks(prompts: Tensor, size: int) -> list[slice]:
+    """Cuts an image's tokens into parts to be worked on one after the other, for (n, ...) prompts.
+
+    >>> blocks(torch.zeros(4, 7), 1024)
+    [slice(0, 512, None), slice(512, 1024, None)]
+    """
+    step = max(1, TOGETHER // len(prompts)) if prompts.device.type == "cpu" else size
+    return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
 
 def _reading(attention: Attention, position: Tensor, shift: Tensor) -> Reading:
@@ -259,7 +287,7 @@ def _reading(attention: Attention, position: Tensor, shift: Tensor) -> Reading:
     return Reading(attention, place, constant)
 
 
-def rows_by_head(projection: nn.Linear, heads: int) -> Tensor:
+def _by_head(projection: nn.Linear, heads: int) -> Tensor:
     """The weight as (heads, d, C)."""
     return projection.weight.unflatten(0, (heads, -1))
 

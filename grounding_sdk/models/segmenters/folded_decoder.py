@@ -136,8 +136,8 @@ class FoldedDecoder:
             sparse: (n, S, C) float32, the embedded points and boxes.
             dense: (n, C, h, w) float32, the embedded masks; None where there are none.
             wanted: Which masks.
-            at_once: Prompts that go through each operation together. By default one on a CPU,
-                where it is fastest what stays in the cache, and all elsewhere.
+            at_once: Prompts that go through each operation together: all, unless memory is short,
+                5 MB each.
 
         Returns:
             (n, M, 4 h, 4 w) float32 logits and (n, M) float32 scores; M is 1 but for all masks.
@@ -148,8 +148,7 @@ class FoldedDecoder:
         space = Workspace()
         if dense is not None:
             at_once = 1  # each has an image of its own
-        elif at_once is None:
-            at_once = 1 if prompts.device.type == "cpu" else max(1, len(prompts))
+        at_once = at_once or max(1, len(prompts))
         results = []
         for start in range(0, len(prompts), at_once):
             tokens = image.tokens

@@ -222,7 +222,7 @@ class HfSamSegmenter(HasPrecision, HasEngine):
             multimask=multimask,
             masks_per_prompt=self._model.config.mask_decoder_config.num_multimask_outputs,
             mask_size=self._mask_size,
-            **at_once_and_cores(self._model.device, folded=decoder is not None),
+            **at_once_and_cores(self._model.device, len(prompts), folded=decoder is not None),
         )
 
     def _pixels(self, image: Image) -> torch.Tensor:

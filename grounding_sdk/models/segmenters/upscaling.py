@@ -13,14 +13,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from grounding_sdk.models.segmenters.changed_image import ChangedImage, Workspace, centred
+from grounding_sdk.models.segmenters.changed_image import ChangedImage, Workspace, blocks, centred
 from grounding_sdk.models.segmenters.decoder_parts import DecoderParts
 
 
 class Upscaling:
     """The two transposed convolutions and the norm between them."""
-
-    block = 1024
 
     def __init__(self, parts: DecoderParts, shift: Tensor, dtype: torch.dtype) -> None:
         """Takes the weights as they are now.
@@ -67,15 +65,13 @@ class Upscaling:
         Returns:
             (n, M, 4 h, 4 w)
         """
-        columns = image.columns @ self._first.t()
-        size = self._grid[0] * self._grid[1]
+        columns = (image.columns @ self._first.t()).to(self._dtype)
         pixels = []
-        for start in range(0, size, self.block):
-            tokens = slice(start, start + self.block)
+        for tokens in blocks(weights, self._grid[0] * self._grid[1]):
             fine = self._fine(image, columns, finer, tokens, space)
-            sums = [own @ each.t() for own, each in zip(fine, weights.to(fine), strict=True)]
+            sums = [each @ own.t() for own, each in zip(fine, weights.to(fine), strict=True)]
             pixels.append(torch.stack(sums))
-        return _in_place(torch.cat(pixels, dim=1).to(weights), self._grid)
+        return _in_place(torch.cat(pixels, dim=2).to(weights), self._grid)
 
     def _fine(
         self,
@@ -90,7 +86,11 @@ class Upscaling:
         count = len(factor)
         coarse = space.take("coarse", shared, count, *shared.shape)
         torch.addcmul(self._constant, shared, factor, out=coarse)
-        coarse.baddbmm_(image.rows.mT[:, tokens], columns)
+        rows = image.rows.mT[:, tokens]
+        if self._dtype is rows.dtype:
+            coarse.baddbmm_(rows, columns)
+        else:
+            coarse += torch.bmm(rows.to(self._dtype), columns)
         coarse = coarse.view(count, -1, shared.shape[1] // 4)  # each token's 2 x 2 pixels
         if finer is not None:
             coarse += finer[0][4 * tokens.start : 4 * tokens.stop]
@@ -100,7 +100,7 @@ class Upscaling:
         torch.addcmul(bias, coarse, weight, out=coarse)
         coarse = torch.ops.aten.gelu_(coarse).to(self._dtype)
         weight, bias = self._second
-        fine = space.take("fine", weight, coarse[..., 0].numel(), len(bias))
+        fine = space.take("fine", weight, count * coarse.shape[1], len(bias))
         torch.addmm(bias, coarse.flatten(0, 1), weight.t(), out=fine)
         fine = fine.view(count, -1, len(bias) // 4)  # each pixel's 2 x 2 pixels
         if finer is not None:
@@ -129,7 +129,9 @@ def _side_by_side(image: Tensor, doublings: int, grid: tuple[int, int]) -> Tenso
 
 
 def _in_place(pixels: Tensor, grid: tuple[int, int]) -> Tensor:
-    """(n, 16 h w, M), each token's 2 x 2 pixels of 2 x 2 side by side, as (n, M, 4 h, 4 w)."""
+    """(n, M, 16 h w), each token's 2 x 2 pixels of 2 x 2 side by side, as (n, M, 4 h, 4 w)."""
     height, width = grid
-    split = pixels.view(len(pixels), height, width, 2, 2, 2, 2, -1)
-    return split.permute(0, 7, 1, 3, 5, 2, 4, 6).reshape(len(pixels), -1, 4 * height, 4 * width)
+    # What is complex moves two at a time: those that are neighbours before and after.
+    pairs = torch.view_as_complex(pixels.view(*pixels.shape[:2], height, width, 2, 2, 2, 2))
+    pairs = pairs.permute(0, 1, 2, 4, 6, 3, 5).contiguous()
+    return torch.view_as_real(pairs).view(*pixels.shape[:2], 4 * height, 4 * width)
