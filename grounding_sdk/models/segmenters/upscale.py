@@ -127,19 +127,21 @@ def upscale_masks(logits: np.ndarray, rows: Axis, columns: Axis) -> sv.CompactMa
 def _crop(logits: np.ndarray, rows: Axis, columns: Axis) -> tuple[np.ndarray, tuple[int, int]]:
     """The part of the mask where a pixel can be positive, and its (x, y)."""
     positive = logits > 0
+    inside = positive.any(axis=0)
     ys = rows.reached_by(np.flatnonzero(positive.any(axis=1)))
-    xs = columns.reached_by(np.flatnonzero(positive.any(axis=0)))
+    xs = columns.reached_by(np.flatnonzero(inside))
     crop = np.zeros((xs.stop - xs.start, ys.stop - ys.start), bool)  # by columns, as run lengths
     if not crop.size:
         return crop.T, (0, 0)
-    given = torch.from_numpy(logits).t()
-    tall = torch.empty(len(given), crop.shape[1])
+    given = torch.from_numpy(logits)
+    tall = torch.empty(crop.shape[1], given.shape[1])
     for down, below, matrix in rows.bands(ys):
-        tall[:, _shifted(down, ys.start)] = given[:, below] @ matrix.t()
+        torch.mm(matrix, given[below], out=tall[_shifted(down, ys.start)])
+    wide = torch.empty(BAND, crop.shape[1])
     for across, below, matrix in columns.bands(xs):
-        if positive[:, below].any():
-            wide = matrix @ tall[below]
-            np.greater(wide.numpy(), 0, out=crop[_shifted(across, xs.start)])
+        if inside[below].any():
+            band = torch.mm(matrix, tall[:, below].t(), out=wide[: len(matrix)])
+            np.greater(band.numpy(), 0, out=crop[_shifted(across, xs.start)])
     return crop.T, (xs.start, ys.start)
 
 
