@@ -1,14 +1,14 @@
 """Measures our SAM encoder and decoder against the packages' own, interleaved in one run.
 
     python tests/benchmarks/sam.py encoder --package transformers --repeats 3
-    python tests/benchmarks/sam.py decoder --boxes 1 20 64
+    python tests/benchmarks/sam.py decoder masks --boxes 1 20 64
 
 The model is ViT-B at its full size with random weights scaled to 1/sqrt(fan_in): speed does not
 depend on them; the answers mean nothing, but that they are the same does. Printed are medians in
 milliseconds, the median of the ratios of the rounds (the package's time / ours), and the largest
 difference relative to the largest number. `decoder` is prompts to logits, without the way to
-pixels, on both sides. `second` is a query of one box on an image that was
-queried before, against an encoder and a decoder that run again, as they do where nothing is kept.
+pixels, on both sides; `masks` is all the way. `second` is a query on an image that was queried
+before, against an encoder and a decoder that run again, as they do where nothing is kept.
 On a busy machine, `--threads 1 --processor-time` leaves out what others take.
 """
 
@@ -28,7 +28,7 @@ from segment_anything.build_sam import build_sam_vit_b
 from transformers import SamConfig, SamImageProcessor, SamModel
 
 from grounding_sdk import Image
-from grounding_sdk.models.segmenters.decoding import MOST_A_TASK
+from grounding_sdk.models.segmenters.decoding import at_once_and_cores
 from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
 from grounding_sdk.models.segmenters.workers import share_out
@@ -54,8 +54,8 @@ class Transformers:
             SamModel(SamConfig(vision_config=vision, prompt_encoder_config=prompts))
         )
         square = {"height": side, "width": side}
-        processor = SamImageProcessor(size={"longest_edge": side}, pad_size=square)
-        self.segmenter = HfSamSegmenter(self.model, processor, name="ours")
+        self.processor = SamImageProcessor(size={"longest_edge": side}, pad_size=square)
+        self.segmenter = HfSamSegmenter(self.model, self.processor, name="ours")
 
     def encode(self, pixels: torch.Tensor) -> torch.Tensor:
         return self.model.get_image_embeddings(pixels)
@@ -68,6 +68,9 @@ class Transformers:
 
     def sparse(self, boxes: torch.Tensor) -> torch.Tensor:
         return self.model.prompt_encoder(None, None, boxes[None], None)[0][0]
+
+    def masks(self, logits: torch.Tensor, input_size: tuple[int, int]) -> torch.Tensor:
+        return self.processor.post_process_masks([logits], [SIZE], [input_size])[0][:, 0]
 
 
 class Official:
@@ -89,6 +92,9 @@ class Official:
 
     def sparse(self, boxes: torch.Tensor) -> torch.Tensor:
         return self.model.prompt_encoder(points=None, boxes=boxes, masks=None)[0]
+
+    def masks(self, logits: torch.Tensor, input_size: tuple[int, int]) -> torch.Tensor:
+        return self.model.postprocess_masks(logits, input_size, SIZE)[:, 0] > 0
 
 
 PACKAGES = {"transformers": Transformers, "segment-anything": Official}
@@ -123,7 +129,7 @@ def compare(
 @torch.no_grad()
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("parts", nargs="+", choices=["encoder", "decoder", "second"])
+    parser.add_argument("parts", nargs="+", choices=["encoder", "decoder", "masks", "second"])
     parser.add_argument("--package", choices=PACKAGES, default="transformers")
     parser.add_argument("--precision", choices=["exact", "fast"], default="exact")
     parser.add_argument("--boxes", type=int, nargs="+", default=[1, 20, 64])
@@ -148,7 +154,7 @@ def main() -> None:
             lambda: package.encode(pixels),
             lambda: segmenter._encoder(pixels)[0],
         )
-    if {"decoder", "second"}.isdisjoint(arguments.parts):
+    if {"decoder", "masks", "second"}.isdisjoint(arguments.parts):
         return
 
     # The encoder's own output would take long and be no better than numbers of its size.
@@ -169,23 +175,29 @@ def main() -> None:
     def decode(given: torch.Tensor) -> torch.Tensor:
         return segmenter._decoder.decode(image, package.sparse(given))[0]
 
-    for count in arguments.boxes if "decoder" in arguments.parts else []:
-        given = in_input(boxes(count))
-        measure(
-            f"decoder, {count} boxes",
-            lambda b=given: package.decode(features, b),
-            lambda b=given: torch.cat(share_out(decode, b.split(MOST_A_TASK), arguments.threads)),
-        )
-    if "second" in arguments.parts:
-        one = boxes(1)
-        their_one = in_input(one)
-        segmenter.decode(embedding, one)
-        measure(
-            "second query",
-            lambda: package.decode(package.encode(pixels), their_one),
-            lambda: segmenter.decode(embedding, one).logits,
-            same=False,
-        )
+    def decode_all(given: torch.Tensor) -> torch.Tensor:
+        at_once = at_once_and_cores(given.device, len(given), folded=True)["at_once"]
+        return torch.cat(share_out(decode, given.split(at_once), arguments.threads))
+
+    def their_masks(encoded: torch.Tensor, given: torch.Tensor) -> torch.Tensor:
+        return package.masks(package.decode(encoded, given), embedding.input_size)
+
+    for count in arguments.boxes:
+        given = boxes(count)
+        theirs, ours = in_input(given), partial(segmenter.decode, embedding, given)
+        if "decoder" in arguments.parts:
+            both = partial(package.decode, features, theirs), partial(decode_all, theirs)
+            measure(f"decoder, {count} boxes", *both)
+        if "masks" in arguments.parts:
+            run = partial(their_masks, features, theirs)
+            measure(f"masks, {count} boxes", run, ours, same=False)
+        if "second" in arguments.parts:
+            measure(
+                f"second query, {count} boxes",
+                lambda given=theirs: their_masks(package.encode(pixels), given),
+                ours,
+                same=False,
+            )
 
 
 def fake_embedding(segmenter: Any, side: int) -> list[Any]:

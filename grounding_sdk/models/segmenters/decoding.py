@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,10 +22,10 @@ from grounding_sdk.models.segmenters.workers import share_out
 IMAGES_AT_ONCE_ON_CPU = 4
 PROMPTS_AT_ONCE = 32  # on other devices, where each takes part in every operation
 
-# On a CPU, where tasks are shared out among cores. More prompts a task are a tenth faster, but with
-# few tasks some cores would wait for others. The number of cores has no say in it, lest rounding
-# depend on them.
-FEWEST_A_TASK, MOST_A_TASK, ENOUGH_TASKS = 2, 4, 8
+# On a CPU, where tasks are shared out among cores. Prompts of a task share the work on their few
+# tokens, but what is as large as an image has to stay in the cache. Tasks come in fours, for two or
+# four cores to end at the same time; the number of cores has no say, lest rounding depend on it.
+MOST_A_TASK, TASKS = 5, 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,15 +108,17 @@ def decode_prompts(
 def at_once_and_cores(device: torch.device, count: int, folded: bool) -> dict[str, int]:
     """The last arguments of `decode_prompts` for `count` prompts.
 
-    >>> at_once_and_cores(torch.device("cpu"), 20, folded=False)
-    {'at_once': 4}
+    >>> at_once_and_cores(torch.device("cpu"), 20, folded=True)["at_once"]
+    5
+    >>> at_once_and_cores(torch.device("cpu"), 64, folded=True)["at_once"]
+    4
     """
     if device.type != "cpu":
         return {"at_once": PROMPTS_AT_ONCE}
     if not folded:
         return {"at_once": IMAGES_AT_ONCE_ON_CPU}
-    at_once = min(max(count // ENOUGH_TASKS, FEWEST_A_TASK), MOST_A_TASK)
-    return {"at_once": at_once, "cores": torch.get_num_threads()}
+    tasks = TASKS * max(1, math.ceil(count / (TASKS * MOST_A_TASK)))
+    return {"at_once": max(1, math.ceil(count / tasks)), "cores": torch.get_num_threads()}
 
 
 def best_mask(logits: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
