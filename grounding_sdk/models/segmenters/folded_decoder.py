@@ -5,8 +5,6 @@ copies the image for each prompt and projects the copy over and over. The same n
 rounding, come out of less (notation: x_n image token, p_n its position, t a prompt's token, h a
 head, s the scale of attention):
 
-- Before the first block the image is the same for all prompts that bring no mask. Its queries, keys
-  and values there are made once for an image, and the tokens of all prompts read it in one pass.
 - Tokens reading the image. The score q_t . (W_k (x_n + p_n) + b_k) s is (W_k' q_t s) . (x_n + p_n)
   plus a number that is the same for all n, which softmax forgets; and the sum of values
   sum_n a_n (W_v x_n + b_v) is W_v (sum_n a_n x_n) + b_v. No image token is projected.
@@ -14,14 +12,13 @@ head, s the scale of attention):
   (x_n + p_n) . (W_q' k_t s) + b_q . k_t s, and the output W_o sum_t a_t v_t is
   sum_t a_t (W_o v_t): again the few tokens are projected, not the many. As the weights of a head
   sum to one, the output's bias is added to the values of one head and never to the image.
-- A transposed convolution whose stride is its kernel is a matrix product, the pixels of each token
-  side by side; they are put in their places at the end, when there is one number for each.
-- What a block does to an image token, x -> r_n (x + sum_t a_nt v_t - m_n) w + b, is linear but for
-  the numbers m_n and r_n that its normalisation finds. So the first of these products, U, is
-  U x = (product of the r) U w' x_0, of the image that all prompts share and made once, plus
-  U w' v_t for the few tokens, times their a_nt: half of the work (float32, no masks as prompts).
+- So a block adds few rows to the image that all prompts begin with, in other proportions for each
+  token, and normalises. No prompt has an image of its own: `changed_image` says how it is asked,
+  `upscaling` how it becomes pixels.
 - After the last block the image is read only by the tokens of which scores and masks are made.
 - Masks that nobody asked for are not made. Where the best is asked for, the scores say which.
+
+A prompt that brings a mask begins with an image of its own, and what others share is made for it.
 
 The published networks: Segment Anything (https://arxiv.org/abs/2304.02643, section A) and SAM 2
 (https://arxiv.org/abs/2408.00714), which adds finer features of the image while upscaling, a token
