@@ -127,7 +127,7 @@ def upscale_masks(logits: np.ndarray, rows: Axis, columns: Axis) -> sv.CompactMa
 def _crop(logits: np.ndarray, rows: Axis, columns: Axis) -> tuple[np.ndarray, tuple[int, int]]:
     """The part of the mask where a pixel can be positive, and its (x, y)."""
     positive = logits > 0
-    inside = positive.any(axis=0)
+    inside = np.asarray(positive.any(axis=0))
     ys = rows.reached_by(np.flatnonzero(positive.any(axis=1)))
     xs = columns.reached_by(np.flatnonzero(inside))
     crop = np.zeros((xs.stop - xs.start, ys.stop - ys.start), bool)  # by columns, as run lengths
