@@ -605,6 +605,7 @@ class MaskHead(nn.Module):
     def __init__(self, channels: int = 64, width: int = 64) -> None:
         super().__init__()
         self.lateral = nn.ModuleList(Pointwise(c, channels) for c, _ in MAPS[1:])
+        self.objects = nn.ModuleList(Pointwise(2 * LEVEL, channels) for _ in STRIDES)
         self.enter = Pointwise(channels + PROMPT_PLANES, width)
         self.trunk = nn.Sequential(*[Residual(width, d) for d in (1, 2, 4, 2, 1)])
         self.quality = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, MASKS))
@@ -617,12 +618,17 @@ class MaskHead(nn.Module):
             Pointwise(32, MASKS),
         )
 
-    def embed(self, features: list[Tensor]) -> Tensor:
-        """Join the encoder's features into one map (B, 64, H/4, W/4), once an image."""
+    def embed(self, features: list[Tensor], sight: Sight) -> Tensor:
+        """Join the encoder's features into one map (B, 64, H/4, W/4), once an image.
+
+        What NanoDet's head saw is among them: it tells one object from the next.
+        """
         joined: dict[int, Tensor] = {}  # by stride
         for conv, x, (_, stride) in zip(self.lateral, features[1:], MAPS[1:], strict=True):
             x = conv(x)
             joined[stride] = joined[stride] + x if stride in joined else x
+        for conv, (seen, _, _), stride in zip(self.objects, sight.levels, STRIDES, strict=True):
+            joined[stride] = joined[stride] + conv(seen)
         coarse, *finer = (joined[stride] for stride in sorted(joined, reverse=True))
         for x in finer:
             coarse = x + resample(coarse, x)

@@ -32,6 +32,7 @@ from grounding_sdk.models.mini.network import (
     MULTIPLE,
     WINDOW,
     Mini,
+    Sight,
     blend,
     boxes_from_sides,
     positions,
@@ -51,7 +52,7 @@ from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.query import Query
 
-ENCODINGS_KEPT = 8  # about 5 MB each
+ENCODINGS_KEPT = 8  # about 9 MB each
 OBJECTNESS_SHARE = 0.3  # score = name^0.7 * objectness^0.3
 CANDIDATES, KEPT = 1000, 300  # boxes before and after suppression
 SAME_PHRASE_IOU, ANY_PHRASE_IOU = 0.5, 0.85  # overlap at which the weaker box goes
@@ -70,12 +71,14 @@ class Encoding:
         image_size: (height, width) of the image.
         encoded_size: (height, width) of the image as the encoder saw it.
         features: Maps of the encoder, each (1, C, h, w).
+        sight: What the encoder's own heads make of them.
         embedding: What the mask decoder reads, (1, 64, h/4, w/4).
     """
 
     image_size: tuple[int, int]
     encoded_size: tuple[int, int]
-    features: tuple[Tensor, ...]
+    features: list[Tensor]
+    sight: Sight
     embedding: Tensor
 
     @property
@@ -125,7 +128,9 @@ class Engine:
         with narrowed(self.device, dtype):
             features = self.model.encoder(x.contiguous(memory_format=torch.channels_last))
         features = [f.float() for f in features]
-        return Encoding(image.size, size, tuple(features), self.model.masker.embed(features))
+        sight = self.model.encoder.read(features)
+        embedding = self.model.masker.embed(features, sight)
+        return Encoding(image.size, size, features, sight, embedding)
 
 
 def narrowed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -216,9 +221,9 @@ class MiniDetector(_Adapter):
     def score(self, encoding: Encoding, query: Query) -> tuple[Tensor, Tensor]:
         """Score every position: boxes (P, 4) in encoded pixels and scores (P, K) in 0..1."""
         model = self.engine.model
-        features = list(encoding.features)
+        features = encoding.features
         phrases = self.engine.phrases(query.texts)
-        names, sides, objects = model.detector(features, model.encoder.read(features), phrases)
+        names, sides, objects = model.detector(features, encoding.sight, phrases)
         height, width = (4 * n for n in features[0].shape[-2:])
         centres, _ = (x.to(sides.device) for x in positions(height, width))
         height, width = encoding.encoded_size

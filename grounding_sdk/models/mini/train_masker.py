@@ -18,6 +18,7 @@ from grounding_sdk.models.mini.network import (
     sample_windows,
 )
 from grounding_sdk.models.mini.pool import MASK_MARGIN, FeaturePool, grow
+from grounding_sdk.models.mini.train_detector import draw_slots
 
 OBJECTS_A_PICTURE = 5
 POINTS_ALONE, POINTS_AND_BOX = 0.2, 0.15  # shares of the prompts; the rest are boxes alone
@@ -38,7 +39,7 @@ def mask_losses(
         if not len(slots):
             yield None
             continue
-        slots = random.choice(slots, config.batch, replace=len(slots) < config.batch)
+        slots = draw_slots(pool, slots, config, random)
         owner, boxes, crops = [], [], []
         for i, slot in enumerate(slots):
             for row in random.permutation(pool.info[slot, 2])[:OBJECTS_A_PICTURE]:
@@ -58,7 +59,10 @@ def mask_losses(
         planes = prompt_planes(windows, given, points, labels)
         planes[:, 3] = earlier_mask(target, random)
         planes, windows = planes.to(device), windows.to(device)
-        embedding = model.masker.embed([x.to(device) for x in pool.load(slots)])
+        features = [x.to(device) for x in pool.load(slots)]
+        with torch.no_grad():
+            sight = model.encoder.read(features)
+        embedding = model.masker.embed(features, sight)
         seen = model.masker.look(embedding, torch.tensor(owner, device=device), windows)
         if random.random() < 0.5:
             with torch.no_grad():
