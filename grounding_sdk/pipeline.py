@@ -88,9 +88,10 @@ class Pipeline:
 
         While you use a result, the segmenter is at the next batch, the detector at the one after
         it, and the pictures after these are read. `images` is iterated in your thread, stages run
-        in others, but none is called twice at a time. When the iterator has ended, failed or been
-        closed, and Ctrl-C does that too, all threads are gone; what is in a stage then is waited
-        for.
+        in others, but none is called twice at a time, except for those that keep nothing and those
+        of models that gain from it (`batches_at_once`, as "mini" does on a CPU). When the iterator
+        has ended, failed or been closed, and Ctrl-C does that too, all threads are gone; what is in
+        a stage then is waited for.
 
         Results do not depend on the batches. With a model that can only batch images of one size
         (it has the attribute `batches_equal_sizes`), images are batched with others of their size
@@ -114,7 +115,7 @@ class Pipeline:
         models = [getattr(stage, "model", None) for stage in self.stages]
         by_size = any(getattr(model, "batches_equal_sizes", False) for model in models)
         window = max(batch_size, read_ahead) if by_size else batch_size
-        threads = Threads(self.stages)
+        threads = Threads(self.stages, read_ahead // batch_size)
         under_way: deque[tuple[int, Future[Batch]]] = deque()
         numbered = enumerate(images)
         try:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from grounding_sdk import (
     ConfigError,
@@ -26,6 +27,7 @@ from grounding_sdk import (
     Refine,
     Segment,
 )
+from grounding_sdk.stages.running import Threads
 
 
 def picture(value):
@@ -223,6 +225,70 @@ def test_models_on_the_cpu_do_not_compute_at_the_same_time():
     pipeline = Pipeline([Detect(Detector()), Segment(Segmenter(), cache=None)])
     images = (picture(i) for i in range(8))
     assert len(list(pipeline.stream(images, "dog", batch_size=1))) == 8
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_models_that_gain_from_it_share_the_cores_by_batches(two_threads):
+    together, busy = threading.Barrier(2), threading.Lock()
+    threads = []
+
+    class Detector(FakeDetector):
+        device = "cpu"
+        batches_at_once = True
+
+        def detect(self, images, queries):
+            together.wait(10)
+            threads.append(torch.get_num_threads())
+            return super().detect(images, queries)
+
+    def alone(item):
+        assert busy.acquire(blocking=False)
+        busy.release()
+        return item
+
+    pipeline = Pipeline([alone, Detect(Detector()), Merge(), alone])
+    images = [Image(picture(i)) for i in range(8)]
+    results = list(pipeline.stream(images, "dog", batch_size=2, read_ahead=4))
+    assert [result.image for result in results] == images
+    assert threads == [1] * 4, "each batch has its part of the cores"
+    assert torch.get_num_threads() == 2
+    assert not background_threads()
+
+
+def test_a_stream_that_is_left_goes_no_further_than_the_stage_it_is_in(two_threads):
+    detecting, segmented = threading.Event(), threading.Event()
+
+    class Detector(FakeDetector):
+        device = "cpu"
+        batches_at_once = True
+
+        def detect(self, images, queries):
+            detecting.set()
+            assert stopped.wait(10)
+            return super().detect(images, queries)
+
+    class Segmenter(FakeSegmenter):
+        device = "cpu"
+        batches_at_once = True
+
+        def encode(self, images):
+            segmented.set()
+            return super().encode(images)
+
+    threads = Threads([Detect(Detector()), Segment(Segmenter(), cache=None)], batches=2)
+    stopped = threads._stopped
+    threads.begin([(0, picture(0))], "dog", 1)
+    assert detecting.wait(10)
+    threads.stop()
+    assert not segmented.is_set()
+    assert not background_threads()
 
 
 def test_no_stage_is_called_twice_at_a_time():

@@ -46,6 +46,7 @@ class Merge:
     name: ClassVar[str] = "merge"
     needs: ClassVar[tuple[str, ...]] = ("xyxy", "confidence")
     adds: ClassVar[tuple[str, ...]] = ()
+    pure: ClassVar[bool] = True  # a stream may call it in several threads at a time
 
     def __post_init__(self) -> None:
         for value, choices in ((self.method, get_args(Method)), (self.within, get_args(Scope))):

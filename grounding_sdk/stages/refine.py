@@ -35,6 +35,7 @@ class Refine:
     name: ClassVar[str] = "refine"
     needs: ClassVar[tuple[str, ...]] = ("mask",)
     adds: ClassVar[tuple[str, ...]] = ()
+    pure: ClassVar[bool] = True  # a stream may call it in several threads at a time
 
     def __post_init__(self) -> None:
         for value in (self.holes, self.specks, self.smooth):

@@ -60,6 +60,7 @@ class Relate:
     name: ClassVar[str] = "relate"
     needs: ClassVar[tuple[str, ...]] = ("xyxy", "confidence", "phrase", "phrase_scores")
     adds: ClassVar[tuple[str, ...]] = ("target", "match")
+    pure: ClassVar[bool] = True  # a stream may call it in several threads at a time
 
     def __post_init__(self) -> None:
         if not 0 <= self.meets <= 1:

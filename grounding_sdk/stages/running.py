@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier, Event
 from typing import TypeAlias
 
 from grounding_sdk.detections import Size
@@ -43,24 +44,40 @@ def attempt(stage: Stage, batch: Batch) -> Batch:
 
 
 class Threads:
-    """Threads that read pictures, and one for each model, which runs the stages up to the next.
+    """Threads that read pictures, and workers, each of which runs the stages up to the next one's.
 
-    Models on the CPU share one: each of them uses all cores, so two at a time are slower.
-    What is to be done with a batch is a chain of tasks, each of which waits for the one before.
+    Models on the CPU share a worker: each of them uses all cores, so two at a time are slower. The
+    worker of models that say `batches_at_once` and of pure stages is several threads, which share
+    the cores and take a batch each; every other worker is one. What is to be done with a batch is
+    a chain of tasks, each of which waits for the one before.
     """
 
-    def __init__(self, stages: Sequence[Stage]) -> None:
+    def __init__(self, stages: Sequence[Stage], batches: int = 1) -> None:
+        """Starts them.
+
+        Args:
+            stages: What is to be done.
+            batches: How many will be under way at least.
+        """
         self._readers = ThreadPoolExecutor(READERS, "grounding-read")
-        self._workers = [ThreadPoolExecutor(1, "grounding-work")]
-        self._stages: list[tuple[ThreadPoolExecutor, Stage]] = []
+        self._chain: list[tuple[ThreadPoolExecutor, list[Stage]]] = [(_worker(), [])]
+        self._stopped = Event()
         models: list[object] = []  # of the last worker
+        shared = False  # whether the last worker is several threads
         for stage in stages:
-            if hasattr(stage, "model"):
-                if models and not all(map(_on_cpu, (*models, stage.model))):
-                    self._workers.append(ThreadPoolExecutor(1, "grounding-work"))
-                    models = []
-                models.append(stage.model)
-            self._stages.append((self._workers[-1], stage))
+            model = getattr(stage, "model", None)
+            several = batches > 1 and _on_cpu(model) and getattr(model, "batches_at_once", False)
+            if model is None:
+                fits = not shared or getattr(stage, "pure", False)
+            else:
+                fits = several == shared and all(map(_on_cpu, (*models, model)))
+                fits = fits or not (models or shared or several)
+            if not fits:
+                self._chain.append((_workers(batches) if several else _worker(), []))
+                models, shared = [], several
+            if model is not None:
+                models.append(model)
+            self._chain[-1][1].append(stage)
 
     def begin(
         self,
@@ -85,18 +102,53 @@ class Threads:
         batch_of: dict[int, Future[Batch]] = {}
         for start in range(0, len(order), batch_size):
             members = {index: read[index] for index in order[start : start + batch_size]}
-            batch = self._workers[0].submit(_all_read, members)
-            for worker, stage in self._stages:
-                batch = worker.submit(_attempt_next, stage, batch)
+            batch = self._chain[0][0].submit(_all_read, members)
+            for worker, stages in self._chain:
+                batch = worker.submit(self._attempt_next, stages, batch)
             batch_of |= dict.fromkeys(members, batch)
         return [(index, batch_of[index]) for index in read]
 
     def stop(self) -> None:
         """Cancels what is not begun, waits for what is, and ends the threads."""
-        for pool in (self._readers, *self._workers):
+        self._stopped.set()
+        pools = (self._readers, *(worker for worker, _ in self._chain))
+        for pool in pools:
             pool.shutdown(wait=False, cancel_futures=True)
-        for pool in (self._readers, *self._workers):
+        for pool in pools:
             pool.shutdown()
+
+    def _attempt_next(self, stages: Sequence[Stage], before: Future[Batch]) -> Batch:
+        batch = before.result()
+        for stage in stages:
+            if self._stopped.is_set():
+                raise CancelledError
+            batch = attempt(stage, batch)
+        return batch
+
+
+def _worker() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(1, "grounding-work")
+
+
+def _workers(count: int) -> ThreadPoolExecutor:
+    """Several threads that share the cores; each is given its part of torch's threads."""
+    import torch  # there is a model on the CPU, so it is loaded
+
+    cores = torch.get_num_threads()
+    count = min(count, cores)
+    met = Barrier(count + 1)
+
+    def begin() -> None:
+        torch.set_num_threads(cores // count)
+        torch.get_num_threads()  # from now on this thread keeps its number
+        met.wait()
+
+    workers = ThreadPoolExecutor(count, "grounding-work", begin)
+    for _ in range(count):
+        workers.submit(int)
+    met.wait()
+    torch.set_num_threads(cores)  # what threads are given that torch meets later
+    return workers
 
 
 def _on_cpu(model: object) -> bool:
@@ -126,10 +178,6 @@ def _size(result: Result) -> Size:
 
 def _all_read(members: Mapping[int, Future[Result]]) -> Batch:
     return {index: read.result() for index, read in members.items()}
-
-
-def _attempt_next(stage: Stage, before: Future[Batch]) -> Batch:
-    return attempt(stage, before.result())
 
 
 def _timed(stage: Stage, items: list[Grounding]) -> list[Grounding]:
