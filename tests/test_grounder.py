@@ -11,7 +11,7 @@ import pytest
 
 from grounding_sdk import FakeDetector, FakeSegmenter, Grounder, UnknownModelError
 from grounding_sdk.models.cache import EmbeddingCache, shared_cache
-from grounding_sdk.models.mini.predictor import Engine
+from grounding_sdk.models.mini.predictor import Network
 from grounding_sdk.sources import find_images
 
 IMAGES = Path(__file__).parent.parent / "demos" / "images"
@@ -129,5 +129,5 @@ def test_where_embeddings_are_kept_can_be_chosen(tmp_path):
 
 def test_a_second_query_runs_no_encoder_of_mini_at_all(ground, monkeypatch):
     ground(IMAGES / "cat.jpg", "cat")
-    monkeypatch.setattr(Engine, "_encode", None)
+    monkeypatch.setattr(Network, "_encode", None)
     assert ground(IMAGES / "cat.jpg", "cat . sofa").counts["cat"] >= 1

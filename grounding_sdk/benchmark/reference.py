@@ -300,16 +300,16 @@ def _model_type(path: Path | None) -> str | None:
 
 
 def _without_memory(model: Any, path: Path | None, device: str) -> Any:
-    """Gives the embedded model an engine of its own, so that it takes nothing from ours."""
-    if not hasattr(model, "engine"):
+    """Gives the embedded model a network of its own, so that it takes nothing from ours."""
+    if not hasattr(model, "network"):
         return model
     if path is None:
         raise ConfigError(f"the weights of {model.name!r} are not known: give a name or a folder")
-    from grounding_sdk.models.mini.predictor import Engine
+    from grounding_sdk.models.mini.predictor import Network
 
-    return type(model)(Engine(path, device), model.name)
+    return type(model)(Network(path, device), model.name)
 
 
 def _forget(model: Any) -> None:
-    if hasattr(model, "engine"):
-        model.engine.encodings.clear()
+    if hasattr(model, "network"):
+        model.network.encodings.clear()

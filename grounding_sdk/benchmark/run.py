@@ -457,7 +457,7 @@ def _set(model: Any, what: str, value: str) -> str | None:
     if not isinstance(getattr(model, what, None), str):
         return None
     setattr(model, what, value)
-    return value
+    return str(getattr(model, what))  # "fastest" has become the name of an engine
 
 
 def _threshold_for(scores: np.ndarray, count: int) -> float:

@@ -31,9 +31,10 @@ def add_parser(subparsers: argparse._SubParsersAction) -> None:
     parser.add_argument("--precision", choices=("exact", "fast"), default="exact")
     parser.add_argument(
         "--engine",
-        choices=("torch", "openvino"),
+        choices=("torch", "openvino", "onnxruntime", "fastest"),
         default="torch",
-        help="what runs our image encoders, of SAM, OWL-ViT and OWLv2; default: %(default)s",
+        help="what runs our image encoders, of mini, SAM, OWL-ViT and OWLv2; 'fastest' tries those "
+        "that are installed; default: %(default)s",
     )
     parser.add_argument("--phrases", type=int, default=5, metavar="N", help="default: %(default)s")
     parser.add_argument("--boxes", type=int, default=20, metavar="N", help="default: %(default)s")

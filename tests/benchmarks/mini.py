@@ -1,6 +1,6 @@
 """Measures the embedded model: photos a second one by one and in a stream, and the first result.
 
-    python tests/benchmarks/mini.py [FOLDER] [--photos 24] [--repeats 5] [--precision fast]
+    python tests/benchmarks/mini.py [FOLDER] [--photos 24] [--repeats 5] [--engine openvino]
 
 Photos of FOLDER (default: demos/images) are brought to 640 x 480 and asked for five names, with
 masks. The first result is that of a process of its own, imports included.
@@ -40,15 +40,20 @@ def main() -> None:
     parser.add_argument("folder", type=Path, nargs="?", default=demos)
     parser.add_argument("--photos", type=int, default=24)
     parser.add_argument("--repeats", type=int, default=5)
+    parser.add_argument("--firsts", type=int, default=3, help="processes for the first result")
     parser.add_argument("--precision", choices=["exact", "fast"], default="exact")
+    parser.add_argument("--engine", default="torch", help="or openvino, onnxruntime, fastest")
+    parser.add_argument("--threshold", type=float, help="for more masks a photo")
     arguments = parser.parse_args()
     command = [sys.executable, "-c", FIRST.format(str(demos / "cat.jpg"))]
     firsts = []
-    for _ in range(arguments.repeats):
+    for _ in range(arguments.firsts):
         start = time.perf_counter()
         subprocess.run(command, check=True)
         firsts.append(time.perf_counter() - start)
-    ground = Grounder(precision=arguments.precision, cache=None)
+    ground = Grounder(precision=arguments.precision, threshold=arguments.threshold, cache=None)
+    detector = next(s.model for s in ground.pipeline.stages if s.name == "detect")
+    detector.engine = arguments.engine
     ground(photos(arguments.folder, 1)[0], QUERY)
     rounds = []
     shift = itertools.count()
@@ -64,8 +69,9 @@ def main() -> None:
             speeds.append(len(given) / (time.perf_counter() - start))
         rounds.append(speeds)
     one, stream = (statistics.median(speeds) for speeds in zip(*rounds, strict=True))
+    first = f"first result after {statistics.median(firsts):.1f} s; " if firsts else ""
     sys.stdout.write(
-        f"first result after {statistics.median(firsts):.1f} s; {one:.1f} photos/s one by one, "
+        f"{detector.engine}: {first}{one:.1f} photos/s one by one, "
         f"{stream:.1f} in a stream, {masks / arguments.photos:.1f} masks a photo\n"
     )
 

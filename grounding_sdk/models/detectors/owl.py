@@ -33,7 +33,7 @@ from grounding_sdk.models.detectors._common import (
     to_pixels,
 )
 from grounding_sdk.models.detectors.narrow import multiply_in
-from grounding_sdk.models.engines import Engine, HasEngine, compiled
+from grounding_sdk.models.engines import Encoder, HasEngine, compiled
 from grounding_sdk.query import Query
 
 MODELS = {"owlvit": OwlViTForObjectDetection, "owlv2": Owlv2ForObjectDetection}
@@ -82,7 +82,7 @@ class OwlDetector(SavedDetector, HasEngine):
         vectors = self.texts(texts, check_per_pass(self.phrases_per_pass))
         vector_of = dict(zip(texts, vectors, strict=True))
         pixels = self._saved.pixel_values([self._shrunk(image.pixels) for image in images])
-        feature_maps = self._model.image_embedder(pixels)[0]
+        feature_maps = (self._on_engine or self._encode)(pixels)
         results = []
         for image, query, feature_map in zip(images, queries, feature_maps, strict=True):
             asked = torch.stack([vector_of[text] for text in _templated(query)])
@@ -136,15 +136,22 @@ class OwlDetector(SavedDetector, HasEngine):
         longest = LARGEST_SCALE * int(self._saved.image_processor.size["height"])
         return shrink(pixels, longest) if self._square else pixels
 
-    def _run_on(self, engine: Engine) -> None:
-        model = self._model
-        by_torch = type(model).image_embedder
-        if engine == "torch":
-            vars(model).pop("image_embedder", None)
-        else:
-            side = int(model.config.vision_config.image_size)
-            run = compiled(lambda pixels: by_torch(model, pixels)[0], model, side, engine)
-            model.image_embedder = lambda pixels: (run(pixels),)
+    def _translated(self, engine: str) -> Encoder:
+        return compiled(self._encode, self._model, self._side, engine)
+
+    @torch.inference_mode()
+    def _try(self, on_engine: Encoder | None) -> object:
+        pixels = torch.zeros(1, 3, self._side, self._side, device=self.device)
+        return (on_engine or self._encode)(pixels)
+
+    @property
+    def _side(self) -> int:
+        return int(self._model.config.vision_config.image_size)
+
+    def _encode(self, pixels: torch.Tensor) -> torch.Tensor:
+        """From preprocessed images to feature maps (B, h, w, D)."""
+        features: torch.Tensor = self._model.image_embedder(pixels)[0]
+        return features
 
     def _embed(self, texts: list[str]) -> torch.Tensor:
         """Returns the (K, D) unit vectors of K texts; words past the token limit are dropped."""

@@ -14,6 +14,7 @@ batch norms are folded into convolutions when the published weights are converte
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -255,9 +256,9 @@ class ImageEncoder(nn.Module):
         Returns:
             Maps (B, C, H/s, W/s), channels C and strides s as in `MAPS`.
         """
-        colours = functional.avg_pool2d((pixels - PIXEL_MEAN) / PIXEL_SCALE, 4)
-        names = self.names(functional.avg_pool2d(pixels, 2))
-        return [colours, *self.objects(pixels), *names]
+        half = functional.avg_pool2d(pixels, 2)
+        colours = (functional.avg_pool2d(half, 2) - PIXEL_MEAN) / PIXEL_SCALE
+        return [colours, *self.objects(pixels), *self.names(half)]
 
     def read(self, features: list[Tensor]) -> Sight:
         """Run the networks' own heads on the maps that `forward` gave."""
@@ -465,6 +466,24 @@ def box_means(table: Tensor, boxes: Tensor) -> Tensor:
     return total / (high - low).prod(-1, keepdim=True)
 
 
+class Regions(NamedTuple):
+    """What `RegionTextHead` makes of a picture, whatever is asked; P runs over the positions.
+
+    Attributes:
+        vectors: (B, P, 128) unit vectors, to be compared with phrases.
+        classes: (B, P, 80) logits of COCO's names.
+        sides: (B, P, 4) distances to the box's sides in pixels.
+        objectness: (B, P) logits.
+        known: (B, 1000, H/64, W/64), logits of ImageNet's names.
+    """
+
+    vectors: Tensor
+    classes: Tensor
+    sides: Tensor
+    objectness: Tensor
+    known: Tensor
+
+
 class RegionTextHead(nn.Module):
     """Boxes with one score a phrase, from a pyramid of strides 8, 16 and 32.
 
@@ -511,7 +530,13 @@ class RegionTextHead(nn.Module):
             Phrase logits (B, P, K), box sides as distances from the position in pixels (B, P, 4:
             left, top, right, bottom) and objectness logits (B, P). P runs over the levels.
         """
-        names, sides, objectness = self.call(features, sight, phrases)
+        return self.match(features, self.describe(features, sight), phrases)
+
+    def match(
+        self, features: list[Tensor], regions: Regions, phrases: Tensor
+    ) -> tuple[Tensor, Tensor, Tensor]:
+        """Score what `describe` gave; see `forward`. Of the features it takes the two finest."""
+        names, sides, objectness = self.compare(regions, phrases)
         centres, _ = positions(4 * features[0].shape[-2], 4 * features[0].shape[-1])
         boxes = boxes_from_sides(centres.to(sides.device), sides)
         return names + self.looks(features, boxes, phrases), sides, objectness
@@ -520,10 +545,10 @@ class RegionTextHead(nn.Module):
         self, features: list[Tensor], sight: Sight, phrases: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
         """Like `forward`, by what things are called alone, whatever they look like."""
-        vectors = self.phrases(phrases)
-        object_weights, class_weights = self.known_objects(phrases), self.known_classes(phrases)
-        evidence = (sight.classes - sight.classes.mean(1, keepdim=True)) / 3.0
-        evidence = self.class_evidence * torch.einsum("kc,bchw->bkhw", class_weights, evidence)
+        return self.compare(self.describe(features, sight), phrases)
+
+    def describe(self, features: list[Tensor], sight: Sight) -> Regions:
+        """What is at each position, whatever is asked."""
         shortcut = self.shortcut(sight.top)
         names = features[-len(NAME_MAPS) :]
         outputs = []
@@ -532,17 +557,39 @@ class RegionTextHead(nn.Module):
         ):
             x = self.tower(enter(torch.cat([seen, x], 1)))
             boxed = self.box_tower(x)
-            region = self.embed(self.name_tower(x)) + resample(shortcut, x)
-            region = functional.normalize(region, dim=1).flatten(2).transpose(1, 2)
-            logits = self.log_scale.exp() * region @ vectors.T + self.bias
-            objects = (classes + RARE).flatten(2).transpose(1, 2)
-            logits = logits + self.object_evidence * objects @ object_weights.T
-            logits = logits + resample(evidence, x).flatten(2).transpose(1, 2)
+            region = flat(self.embed(self.name_tower(x)) + resample(shortcut, x))
             sides = sides.clamp(min=0.25) * self.correction(boxed).clamp(-3, 3).exp() * stride
             objectness = self.objectness(boxed) + classes.amax(1, keepdim=True)
-            outputs.append((logits, sides.flatten(2).transpose(1, 2), objectness.flatten(1)))
-        logits, sides, objectness = (torch.cat(parts, 1) for parts in zip(*outputs, strict=True))
-        return logits, sides, objectness
+            outputs.append((region, flat(classes), flat(sides), objectness.flatten(1)))
+        region, classes, sides, objectness = (
+            torch.cat(parts, 1) for parts in zip(*outputs, strict=True)
+        )
+        region = functional.normalize(region, dim=-1)
+        return Regions(region, classes, sides, objectness, sight.classes)
+
+    def compare(self, regions: Regions, phrases: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Score what `describe` gave; see `call`."""
+        vectors = self.log_scale.exp() * self.phrases(phrases)
+        objects = self.object_evidence * self.known_objects(phrases)
+        logits = regions.vectors @ vectors.T + self.bias
+        logits = logits + (regions.classes + RARE) @ objects.T
+        known = (regions.known - regions.known.mean(1, keepdim=True)) / 3.0
+        known = torch.einsum(
+            "kc,bchw->bkhw", self.class_evidence * self.known_classes(phrases), known
+        )
+        height, width = known.shape[-2:]
+        grids = [(height * MULTIPLE // s, width * MULTIPLE // s) for s in STRIDES]
+        spread = [functional.interpolate(known, size=g, mode="bilinear") for g in grids]
+        return (
+            logits + torch.cat([flat(each) for each in spread], 1),
+            regions.sides,
+            regions.objectness,
+        )
+
+
+def flat(x: Tensor) -> Tensor:
+    """(B, C, h, w) to (B, h w, C)."""
+    return x.flatten(2).transpose(1, 2)
 
 
 def resample(x: Tensor, like: Tensor) -> Tensor:
@@ -596,7 +643,8 @@ class Residual(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """Refine (N, C, h, w)."""
-        return x + functional.relu(self.norm(self.conv(x)))
+        change = functional.relu(self.norm(self.conv(x)), inplace=not torch.is_grad_enabled())
+        return x + change if torch.is_grad_enabled() else change.add_(x)
 
 
 class MaskHead(nn.Module):
@@ -682,25 +730,30 @@ def blend(logits: Tensor, scores: Tensor) -> Tensor:
 
 def sample_windows(maps: Tensor, owner: Tensor, windows: Tensor, cells: int) -> Tensor:
     """Sample (N, C, cells, cells) from stride-4 `maps` (B, C, h, w), bilinear, zero outside."""
-    height, width = maps.shape[-2:]
-    scale = windows.new_tensor([width, height, width, height]) * 2.0  # pixels over 4, times 2
-    unit = windows / scale - 1.0  # -1..1 across the map
+    channels, height, width = maps.shape[1:]
     steps = (torch.arange(cells, device=maps.device) + 0.5) / cells
-    x = unit[:, 0:1] + (unit[:, 2:3] - unit[:, 0:1]) * steps
-    y = unit[:, 1:2] + (unit[:, 3:4] - unit[:, 1:2]) * steps
-    grid = torch.stack(
-        [x[:, None, :].expand(-1, cells, -1), y[:, :, None].expand(-1, -1, cells)], -1
+
+    def corners(start: Tensor, stop: Tensor, size: int) -> tuple[Tensor, Tensor]:
+        place = (start[:, None] + (stop - start)[:, None] * steps) / 4 - 0.5
+        low = place.floor()
+        part = place - low
+        place = torch.stack([low, low + 1], -1)
+        weight = torch.stack([1 - part, part], -1) * ((place >= 0) & (place < size))
+        return place.clamp(0, size - 1).long(), weight
+
+    x, x_weight = corners(windows[:, 0], windows[:, 2], width)  # (N, cells, 2)
+    y, y_weight = corners(windows[:, 1], windows[:, 3], height)
+    y = owner[:, None, None] * height + y
+    places = y[:, :, None, :, None] * width + x[:, None, :, None, :]
+    weights = y_weight[:, :, None, :, None] * x_weight[:, None, :, None, :]
+    # Weighted sums of four rows each, one pass; grid_sample would go over the maps by channels.
+    sampled = functional.embedding_bag(
+        places.reshape(-1, 4),
+        maps.permute(0, 2, 3, 1).reshape(-1, channels),
+        per_sample_weights=weights.reshape(-1, 4).to(maps.dtype),
+        mode="sum",
     )
-    out = []
-    for i in range(len(maps)):
-        mine = grid[owner == i]
-        rows = functional.grid_sample(
-            maps[i : i + 1], mine.reshape(1, -1, cells, 2), align_corners=False
-        )
-        out.append(rows[0].unflatten(1, (len(mine), cells)).transpose(0, 1))
-    order = torch.argsort(owner, stable=True)
-    sampled = torch.cat(out)[torch.argsort(order)]
-    return sampled.contiguous(memory_format=torch.channels_last)
+    return sampled.view(len(windows), cells, cells, channels).permute(0, 3, 1, 2)
 
 
 def prompt_planes(

@@ -1,6 +1,6 @@
 """The embedded model behind the two ports: `MiniDetector` and `MiniSegmenter`.
 
-Both use one `Engine` a directory and device, which keeps the last image encodings, so that
+Both use one `Network` a directory and device, which keeps the last image encodings, so that
 detecting and then segmenting a photo encodes it once.
 """
 
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from threading import Lock
-from typing import Self
+from typing import Literal, Self, TypeAlias
 
 import cv2
 import numpy as np
@@ -26,13 +26,14 @@ from torch.nn import functional
 
 from grounding_sdk.detections import detections_from_scores, pack_masks
 from grounding_sdk.image import Image
+from grounding_sdk.models.engines import Engine, Function, HasEngine, translated
 from grounding_sdk.models.mini.network import (
     BOX_MARGIN,
     MASKS,
     MULTIPLE,
     WINDOW,
     Mini,
-    Sight,
+    Regions,
     blend,
     boxes_from_sides,
     positions,
@@ -52,7 +53,7 @@ from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.query import Query
 
-ENCODINGS_KEPT = 8  # about 9 MB each
+ENCODINGS_KEPT = 12  # about 7 MB each; a stream has two batches of four under way
 OBJECTNESS_SHARE = 0.3  # score = name^0.7 * objectness^0.3
 CANDIDATES, KEPT = 1000, 300  # boxes before and after suppression
 SAME_PHRASE_IOU, ANY_PHRASE_IOU = 0.5, 0.85  # overlap at which the weaker box goes
@@ -63,6 +64,9 @@ STRIP = 256  # rows of a mask interpolated at a time
 POINT_WINDOWS = (1.0, 0.45, 0.2)  # sides tried around points, in parts of the longer side
 
 
+_Key: TypeAlias = tuple[str, torch.dtype, Engine]
+
+
 @dataclass(frozen=True, eq=False)
 class Encoding:
     """An encoded image.
@@ -70,15 +74,15 @@ class Encoding:
     Attributes:
         image_size: (height, width) of the image.
         encoded_size: (height, width) of the image as the encoder saw it.
-        features: Maps of the encoder, each (1, C, h, w).
-        sight: What the encoder's own heads make of them.
+        features: The two finest maps of the encoder, each (1, C, h/4, w/4).
+        regions: What the detector makes of them all, whatever is asked; see `network.Regions`.
         embedding: What the mask decoder reads, (1, 64, h/4, w/4).
     """
 
     image_size: tuple[int, int]
     encoded_size: tuple[int, int]
     features: list[Tensor]
-    sight: Sight
+    regions: tuple[Tensor, ...]
     embedding: Tensor
 
     @property
@@ -87,8 +91,11 @@ class Encoding:
         return np.array(self.encoded_size[::-1], float) / np.array(self.image_size[::-1], float)
 
 
-class Engine:
-    """The loaded network and the last encodings. Safe to share among threads."""
+class Network(HasEngine):
+    """The loaded network and the last encodings. Safe to share among threads.
+
+    Another engine runs all of a picture that depends on no question, always in float32.
+    """
 
     def __init__(self, folder: Path, device: str) -> None:
         config = read_config(folder)
@@ -99,38 +106,98 @@ class Engine:
         self.model: Mini = model.to(memory_format=torch.channels_last)
         text = load_text(folder / TEXT).to(self.device)
         self.phrases = PhraseEncoder(text, folder / TOKENIZER)
-        self.encodings: OrderedDict[tuple[str, torch.dtype], Encoding] = OrderedDict()
+        self.encodings: OrderedDict[_Key, Encoding] = OrderedDict()
         self.lock = Lock()
+        self._translations: dict[str, Function] = {}
 
     def encode(self, image: Image, dtype: torch.dtype = torch.float32) -> Encoding:
         """Encode an image, or take it from the last ones; large products are of type `dtype`."""
-        key = image.sha256, dtype
+        return self.encode_all([image], dtype)[0]
+
+    def encode_all(self, images: Sequence[Image], dtype: torch.dtype) -> list[Encoding]:
+        """Encode images, those of one size together: small layers are faster on several."""
+        keys = [(image.sha256, dtype, self.engine) for image in images]
         with self.lock:
-            if key in self.encodings:
+            found = {key: self.encodings[key] for key in keys if key in self.encodings}
+        new = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
+        sizes: dict[tuple[int, int], list[_Key]] = {}
+        for key, image in new.items():
+            sizes.setdefault(encoded_size(image.size, self.side), []).append(key)
+        for size, same in sizes.items():
+            encodings = self._encode([new[key] for key in same], size, dtype)
+            found.update(zip(same, encodings, strict=True))
+        with self.lock:
+            for key in keys:
+                self.encodings[key] = found[key]
                 self.encodings.move_to_end(key)
-                return self.encodings[key]
-        encoding = self._encode(image, dtype)
-        with self.lock:
-            self.encodings[key] = encoding
             while len(self.encodings) > ENCODINGS_KEPT:
                 self.encodings.popitem(last=False)
-        return encoding
+        return [found[key] for key in keys]
 
-    @torch.inference_mode()
-    def _encode(self, image: Image, dtype: torch.dtype) -> Encoding:
-        size = encoded_size(image.size, self.side)
-        pixels = np.asarray(
+    def _encode(
+        self, images: Sequence[Image], size: tuple[int, int], dtype: torch.dtype
+    ) -> list[Encoding]:
+        pixels = [
             PILImage.fromarray(image.pixels).resize(
                 size[::-1], PILImage.Resampling.BILINEAR, reducing_gap=2.0
             )
+            for image in images
+        ]
+        x = (
+            torch.from_numpy(np.stack([np.asarray(each) for each in pixels]))
+            .to(self.device)
+            .permute(0, 3, 1, 2)
+            .float()
         )
-        x = torch.from_numpy(pixels.copy()).to(self.device).permute(2, 0, 1)[None].float()
+        encodings: list[Encoding] = []
+        # Engines translate for each number of pictures, so they are given one.
+        for part in x.split(1 if self._on_engine else len(x)):
+            seen = self._see(part, dtype)
+            for i in range(len(part)):
+                *regions, first, second, embedding = (each[i : i + 1] for each in seen)
+                image = images[len(encodings)]
+                encodings.append(
+                    Encoding(image.size, size, [first, second], tuple(regions), embedding)
+                )
+        return encodings
+
+    @torch.inference_mode()
+    def _see(self, x: Tensor, dtype: torch.dtype = torch.float32) -> tuple[Tensor, ...]:
+        if self._on_engine:
+            seen: tuple[Tensor, ...] = self._on_engine(x)
+            return seen
         with narrowed(self.device, dtype):
             features = self.model.encoder(x.contiguous(memory_format=torch.channels_last))
-        features = [f.float() for f in features]
-        sight = self.model.encoder.read(features)
-        embedding = self.model.masker.embed(features, sight)
-        return Encoding(image.size, size, features, sight, embedding)
+        return describe(self.model, [f.float() for f in features])
+
+    def _translated(self, engine: str) -> Function:
+        if engine not in self._translations:
+            self._translations[engine] = translated(self.see, self.model, engine)
+        return self._translations[engine]
+
+    def see(self, x: Tensor) -> tuple[Tensor, ...]:
+        """From pixels (B, 3, h, w) to all that depends on no question; see `describe`."""
+        return describe(self.model, self.model.encoder(x))
+
+    @torch.inference_mode()
+    def _try(self, on_engine: Function | None) -> object:
+        height, width = encoded_size((3, 4), self.side)
+        x = torch.zeros(1, 3, height, width, device=self.device)
+        return (on_engine or self.see)(x)
+
+
+def resized(image: Image, size: tuple[int, int]) -> PILImage.Image:
+    """An image at (height, width) `size`."""
+    return PILImage.fromarray(image.pixels).resize(
+        size[::-1], PILImage.Resampling.BILINEAR, reducing_gap=2.0
+    )
+
+
+def describe(model: Mini, features: list[Tensor]) -> tuple[Tensor, ...]:
+    """All that depends on no question: `Regions`, the two finest maps, what masks are read from."""
+    sight = model.encoder.read(features)
+    regions = model.detector.describe(features, sight)
+    return (*regions, *features[:2], model.masker.embed(features, sight))
 
 
 def narrowed(device: torch.device, dtype: torch.dtype) -> torch.autocast:
@@ -152,33 +219,51 @@ def encoded_size(image_size: tuple[int, int], side: int) -> tuple[int, int]:
 
 
 @lru_cache(maxsize=4)
-def shared_engine(folder: Path, device: str) -> Engine:
-    """One engine for a detector and a segmenter of the same weights."""
-    return Engine(folder, device)
+def shared_network(folder: Path, device: str) -> Network:
+    """One network for a detector and a segmenter of the same weights."""
+    return Network(folder, device)
 
 
 class _Adapter(HasPrecision):
-    """What both adapters have: an engine, a name and a precision.
+    """What both adapters have: a network, a name and a precision.
 
     Attributes:
         name: As it was asked for.
+        batches_at_once: Tells `Pipeline.stream` to compute batches side by side, each on its part
+            of the cores: the products are too small for threads to share.
         precision: "exact" or "fast", see `models.precision`; fast narrows the image encoder and
             the mask decoder.
     """
 
-    def __init__(self, engine: Engine, name: str = "mini") -> None:
-        self.engine, self.name = engine, name
+    batches_at_once = True
+
+    def __init__(self, network: Network, name: str = "mini") -> None:
+        self.network, self.name = network, name
         self.precision = DEFAULT_PRECISION
 
     @classmethod
     def load(cls, path: str | Path, *, name: str = "mini", device: str = "cpu") -> Self:
         """Load from a directory with the vision, text, tokenizer and config files."""
-        return cls(shared_engine(Path(path).resolve(), device), name)
+        return cls(shared_network(Path(path).resolve(), device), name)
 
     @property
     def device(self) -> torch.device:
         """Where the network is."""
-        return self.engine.device
+        return self.network.device
+
+    @property
+    def engine(self) -> Engine:
+        """As of any `HasEngine`. Detector and segmenter share a network, and so what runs it."""
+        return self.network.engine
+
+    @engine.setter
+    def engine(self, engine: Engine | Literal["fastest"]) -> None:
+        self.network.engine = engine
+
+    @property
+    def timings(self) -> Mapping[str, float]:
+        """As of any `HasEngine`."""
+        return self.network.timings
 
     def _multiply_in(self, dtype: torch.dtype) -> None:
         self.dtype = dtype
@@ -190,7 +275,7 @@ class MiniDetector(_Adapter):
     @property
     def default_threshold(self) -> float:
         """Where F1 was best on development photos."""
-        return self.engine.default_threshold
+        return self.network.default_threshold
 
     def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
         """Detect each query's phrases in its image; see `grounding_sdk.models.ports.Detector`.
@@ -198,11 +283,11 @@ class MiniDetector(_Adapter):
         At most 300 boxes an image. Boxes of one phrase that overlap by 0.5 and boxes of any
         phrases that overlap by 0.85 count as one, and the best is kept.
         """
-        return [self._detect(i, q) for i, q in zip(images, queries, strict=True)]
+        encodings = self.network.encode_all(images, self.dtype)
+        return [self._read(*each) for each in zip(images, encodings, queries, strict=True)]
 
     @torch.inference_mode()
-    def _detect(self, image: Image, query: Query) -> sv.Detections:
-        encoding = self.engine.encode(image, self.dtype)
+    def _read(self, image: Image, encoding: Encoding, query: Query) -> sv.Detections:
         boxes, scores = self.score(encoding, query)
         lowest = torch.tensor(
             [self.default_threshold if p.threshold is None else p.threshold for p in query],
@@ -220,10 +305,10 @@ class MiniDetector(_Adapter):
     @torch.inference_mode()
     def score(self, encoding: Encoding, query: Query) -> tuple[Tensor, Tensor]:
         """Score every position: boxes (P, 4) in encoded pixels and scores (P, K) in 0..1."""
-        model = self.engine.model
-        features = encoding.features
-        phrases = self.engine.phrases(query.texts)
-        names, sides, objects = model.detector(features, encoding.sight, phrases)
+        model = self.network.model
+        features, regions = encoding.features, Regions(*encoding.regions)
+        phrases = self.network.phrases(query.texts)
+        names, sides, objects = model.detector.match(features, regions, phrases)
         height, width = (4 * n for n in features[0].shape[-2:])
         centres, _ = (x.to(sides.device) for x in positions(height, width))
         height, width = encoding.encoded_size
@@ -243,7 +328,7 @@ class MiniSegmenter(_Adapter):
 
     def encode(self, images: Sequence[Image]) -> list[Encoding]:
         """Encode images, each once."""
-        return [self.engine.encode(image, self.dtype) for image in images]
+        return self.network.encode_all(images, self.dtype)
 
     @torch.inference_mode()
     def decode(
@@ -327,7 +412,7 @@ class MiniSegmenter(_Adapter):
         self, embedding: Encoding, windows: np.ndarray, task: _Task, *, twice: bool = False
     ) -> tuple[Tensor, Tensor]:
         """Decode windows (N, 4), a few at a time: logits (N, 3, 56, 56) and IoUs (N, 3)."""
-        masker, device = self.engine.model.masker, embedding.embedding.device
+        masker, device = self.network.model.masker, embedding.embedding.device
         outputs = []
         for start in range(0, len(windows), WINDOWS_AT_ONCE):
             part = slice(start, start + WINDOWS_AT_ONCE)

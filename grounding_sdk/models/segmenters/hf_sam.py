@@ -30,7 +30,7 @@ from transformers import (
 
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.image import Image
-from grounding_sdk.models.engines import Engine, HasEngine
+from grounding_sdk.models.engines import HasEngine
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.pretrained import load_model, model_type, reading
@@ -117,7 +117,6 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         self._input_side = int(encoder.image_size)
         self._mask_size = (4 * encoder.image_size // encoder.patch_size,) * 2
         self.precision = DEFAULT_PRECISION
-        self._on_engine: EngineEncoder | None = None
 
     @property
     def device(self) -> torch.device:
@@ -132,13 +131,16 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         encoder = self._model.vision_encoder
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
 
-    def _run_on(self, engine: Engine) -> None:
-        if engine == "torch":
-            self._on_engine = None
-        elif not isinstance(self._model, SamModel):
+    def _translated(self, engine: str) -> EngineEncoder:
+        if not isinstance(self._model, SamModel):
             raise ConfigError(f"engine {engine!r} runs the encoder of SAM only, not {self.name!r}")
-        else:
-            self._on_engine = encoder_on(engine, self._model.vision_encoder)
+        return encoder_on(engine, self._model.vision_encoder)
+
+    @torch.no_grad()
+    def _try(self, on_engine: EngineEncoder | None) -> object:
+        pixels = torch.zeros(1, 3, self._input_side, self._input_side, device=self.device)
+        encoder: Any = on_engine or self._encoder or self._model.get_image_embeddings
+        return encoder(pixels)
 
     @classmethod
     def load(

@@ -22,7 +22,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from grounding_sdk.errors import ConfigError, CorruptWeightsError, MissingWeightsError
 from grounding_sdk.image import Image
-from grounding_sdk.models.engines import Engine, HasEngine
+from grounding_sdk.models.engines import HasEngine
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.segmenters.decoder_parts import official_parts
@@ -66,7 +66,6 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
         self._batch_size = batch_size
         self._resize = ResizeLongestSide(sam.image_encoder.img_size)
         self.precision = DEFAULT_PRECISION
-        self._on_engine: EngineEncoder | None = None
 
     @classmethod
     def load(
@@ -105,11 +104,17 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
         self._decoder = FoldedDecoder(official_parts(self._sam), dtype)
 
-    def _run_on(self, engine: Engine) -> None:
+    def _translated(self, engine: str) -> EngineEncoder:
         encoder = self._sam.image_encoder
-        if engine != "torch" and not is_known(encoder):
+        if not is_known(encoder):
             raise ConfigError(f"engine {engine!r} runs the encoder of SAM only, not {self.name!r}")
-        self._on_engine = None if engine == "torch" else encoder_on(engine, encoder)
+        return encoder_on(engine, encoder)
+
+    @torch.no_grad()
+    def _try(self, on_engine: EngineEncoder | None) -> object:
+        side = self._sam.image_encoder.img_size
+        pixels = torch.zeros(1, 3, side, side, device=self.device)
+        return (on_engine or self._encoder or self._sam.image_encoder)(pixels)
 
     @torch.no_grad()
     def encode(self, images: Sequence[Image]) -> list[Embedding]:

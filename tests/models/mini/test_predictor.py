@@ -64,7 +64,7 @@ def test_files_are_those_of_the_manifest() -> None:
 def test_it_fits_the_ports(detector: MiniDetector, segmenter: MiniSegmenter) -> None:
     assert isinstance(detector, Detector)
     assert isinstance(segmenter, Segmenter)
-    assert detector.engine is segmenter.engine
+    assert detector.network is segmenter.network
     assert 0 < detector.default_threshold < 1
 
 
@@ -92,7 +92,7 @@ def test_it_tells_colours_apart(detector: MiniDetector, query: str) -> None:
 
 
 def test_a_plain_name_says_nothing_of_looks(detector: MiniDetector) -> None:
-    looks, encode = detector.engine.model.detector.looks, detector.engine.phrases
+    looks, encode = detector.network.model.detector.looks, detector.network.phrases
     assert not looks.read(encode(["dog", "tram", "person"])).any()
     assert looks.read(encode(["red dog", "blue car"])).any(1).all()
 
@@ -136,7 +136,7 @@ def test_a_batch_gives_what_each_gives_alone(detector: MiniDetector) -> None:
 
 
 def test_a_phrase_scores_the_same_whatever_else_is_asked(detector: MiniDetector) -> None:
-    encoding = detector.engine.encode(disc()[0])
+    encoding = detector.network.encode(disc()[0])
     _, alone = detector.score(encoding, Query.of("orange"))
     _, among = detector.score(encoding, Query.of("dog . orange . a blue car"))
     np.testing.assert_allclose(alone[:, 0], among[:, 1], atol=1e-5)
@@ -231,8 +231,8 @@ def test_an_image_is_encoded_once_and_few_are_kept(
 ) -> None:
     image = disc()[0]
     detector.detect([image], [Query.of("ball")])
-    assert segmenter.encode([image])[0] is detector.engine.encode(Image(image.pixels.copy()))
-    assert len(detector.engine.encodings) <= ENCODINGS_KEPT
+    assert segmenter.encode([image])[0] is detector.network.encode(Image(image.pixels.copy()))
+    assert len(detector.network.encodings) <= ENCODINGS_KEPT
 
 
 def test_a_mask_in_a_window_is_bilinear_and_clipped_to_the_image() -> None:
