@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from grounding_sdk import __version__
 from grounding_sdk.cli import (
     bench,
+    convert,
     evaluate,
     export,
     ground,
@@ -61,7 +62,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="grounding-sdk", description="Words in, pixels out.")
     parser.add_argument("--version", action="version", version=f"%(prog)s {__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    every = (ground, label, review, export, evaluate, tune, bench, models, train_mini, weights)
+    every = (
+        ground,
+        label,
+        review,
+        export,
+        evaluate,
+        tune,
+        bench,
+        models,
+        convert,
+        train_mini,
+        weights,
+    )
     for command in every:
         command.add_parser(commands)
     return parser

@@ -17,11 +17,13 @@ import importlib.util
 import logging
 import os
 import statistics
+import sys
 import time
 import warnings
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from functools import partial
 from threading import Lock
 from types import MappingProxyType
@@ -45,29 +47,27 @@ NEEDS: dict[Engine, tuple[tuple[str, ...], str]] = {
 }
 _log = logging.getLogger(__name__)
 
+_TELEMETRY = "openvino_telemetry"
 SHAPES_KEPT = 4  # networks for inputs of other shapes: tens of megabytes each
 TRIALS = 3  # rounds in which engines run in turns
 
 
-def compiled(encode: Encoder, model: nn.Module, side: int, engine: str) -> Encoder:
-    """Translates an encoder of pictures of one size.
+def compiled(side: PictureSide, engine: str) -> Encoder:
+    """Translates an encoder that gives one tensor, now and not when it first runs.
 
     Args:
-        encode: From pixels (1, 3, side, side) float32 to one float32 tensor; made of plain
-            operations of torch on the weights of `model`.
-        model: What it belongs to, on a CPU.
-        side: Of the input.
+        side: On a CPU.
         engine: Other than "torch".
 
     Returns:
-        The same function for (B, 3, side, side). Threads may share it.
+        The same function for any number of pictures of that size. Threads may share it.
 
     Raises:
         ConfigError: If there is no such engine, or the model is not on a CPU.
         MissingExtraError: If the engine is not installed.
     """
-    on_engine = translated(lambda pixels: (encode(pixels),), model, engine)
-    on_engine(torch.zeros(1, 3, side, side))
+    on_engine = translated(side.function, side.model, engine)
+    on_engine(torch.zeros(1, 3, *side.size))
 
     def run(pixels: Tensor) -> Tensor:
         return torch.cat([on_engine(one[None])[0] for one in pixels])
@@ -81,7 +81,7 @@ def translated(function: Function, model: nn.Module, engine: str) -> Function:
     Args:
         function: From float32 tensors to a tuple of these; made of plain operations of torch on the
             weights of `model`.
-        model: What it belongs to, on a CPU.
+        model: What it belongs to, on a CPU; its weights need no gradients.
         engine: Other than "torch".
 
     Returns:
@@ -96,7 +96,7 @@ def translated(function: Function, model: nn.Module, engine: str) -> Function:
     if device.type != "cpu":
         raise ConfigError(f"engine {engine!r} runs on a CPU: load the model with device='cpu'")
     check_installed(engine)
-    return _Translated(_WRITERS[engine](_AsModule(function), model))
+    return _Translated(_WRITERS[engine](function, model))
 
 
 def check_engine(engine: str) -> None:
@@ -120,6 +120,25 @@ def check_installed(engine: str) -> None:
 def installed_engines() -> list[Engine]:
     """Lists the engines that can run here, torch first."""
     return [engine for engine in get_args(Engine) if all(map(_is_there, NEEDS[engine][0]))]
+
+
+@dataclass(frozen=True, eq=False)
+class PictureSide:
+    """The part of a model that sees the picture and nothing else, in plain operations of torch.
+
+    Attributes:
+        function: From pixels (1, 3, height, width) float32 to tensors.
+        model: On whose weights.
+        size: (height, width) of a usual picture; of every one unless the model takes any.
+        outputs: The tensors' names.
+        pixels: What pixels are: "0 to 255", or "normalised" by the model's own preprocessing.
+    """
+
+    function: Function
+    model: nn.Module
+    size: tuple[int, int]
+    outputs: tuple[str, ...] = ("features",)
+    pixels: Literal["0 to 255", "normalised"] = "normalised"
 
 
 class HasEngine:
@@ -175,6 +194,14 @@ class HasEngine:
 
     def _try(self, on_engine: Any) -> object:
         """Encodes a picture of the model's own size by that; by torch if it is None."""
+        raise NotImplementedError
+
+    def picture_side(self) -> PictureSide:
+        """What engines run.
+
+        Raises:
+            ConfigError: If the model's encoder is not one that they can.
+        """
         raise NotImplementedError
 
 
@@ -236,25 +263,49 @@ class _AsModule(nn.Module):
 # --- OpenVINO ----------------------------------------------------------------------------------
 
 
-def openvino_model(module: nn.Module, model: nn.Module, inputs: Sequence[Tensor]) -> Any:
-    """Translates a module on the weights of a model; shapes of its inputs stay open."""
-    openvino = importlib.import_module("openvino")
+def import_openvino() -> Any:
+    """Imports OpenVINO without its telemetry, which would report each import over the network."""
+    if "openvino" in sys.modules:
+        return sys.modules["openvino"]
+    known = sys.modules.get(_TELEMETRY)
+    sys.modules[_TELEMETRY] = None  # type: ignore[assignment]  # as if it were not installed
+    try:
+        return importlib.import_module("openvino")
+    finally:
+        del sys.modules[_TELEMETRY]
+        if known is not None:
+            sys.modules[_TELEMETRY] = known
+
+
+def openvino_model(function: Function, model: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    """Translates a function on the weights of a model; shapes of its inputs stay open.
+
+    By OpenVINO's frontend itself: its `convert_model` does more than is needed here.
+    """
+    import_openvino()
+    frontend = importlib.import_module("openvino.frontend")
+    decoder = importlib.import_module("openvino.frontend.pytorch.ts_decoder")
     examples = tuple(torch.zeros(value.shape) for value in inputs)
     with torch.no_grad(), _published_code(model), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # the tracer's, of what is constant: shapes are, on purpose
-        traced = torch.jit.trace(module.eval(), examples, check_trace=False)
-        return openvino.convert_model(traced, example_input=examples)
+        traced = torch.jit.trace(_AsModule(function).eval(), examples, check_trace=False)
+        reader = frontend.FrontEndManager().load_by_framework("pytorch")
+        graph = decoder.TorchScriptPythonDecoder(traced, example_input=examples)
+        translated = reader.convert(reader.load(graph))
+    # The shapes are told when it is compiled, or stay open.
+    translated.reshape({i: [-1] * value.dim() for i, value in enumerate(inputs)})
+    return translated
 
 
 class _OpenVinoWriter:
-    def __init__(self, module: nn.Module, model: nn.Module) -> None:
-        self._module, self._model = module, model
+    def __init__(self, function: Function, model: nn.Module) -> None:
+        self._function, self._model = function, model
         self._translated: Any = None
 
     def __call__(self, inputs: Sequence[Tensor]) -> Callable[[], Function]:
-        openvino = importlib.import_module("openvino")
+        openvino = import_openvino()
         if self._translated is None:
-            self._translated = openvino_model(self._module, self._model, inputs)
+            self._translated = openvino_model(self._function, self._model, inputs)
         fitted = self._translated.clone()
         fitted.reshape({i: list(value.shape) for i, value in enumerate(inputs)})
         cores = max(len(os.sched_getaffinity(0)), torch.get_num_threads())
@@ -286,23 +337,23 @@ class _OpenVinoWriter:
 # --- ONNX Runtime ------------------------------------------------------------------------------
 
 
-def onnx_program(module: nn.Module, model: nn.Module, inputs: Sequence[Tensor]) -> Any:
-    """Translates a module on the weights of a model, for inputs of these shapes."""
+def onnx_program(function: Function, model: nn.Module, inputs: Sequence[Tensor]) -> Any:
+    """Translates a function on the weights of a model, for inputs of these shapes."""
     examples = tuple(torch.zeros(value.shape) for value in inputs)
     with torch.no_grad(), _published_code(model), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        return torch.onnx.export(module.eval(), examples, dynamo=True, verbose=False)
+        return torch.onnx.export(_AsModule(function).eval(), examples, dynamo=True, verbose=False)
 
 
 class _OnnxWriter:
-    def __init__(self, module: nn.Module, model: nn.Module) -> None:
-        self._module, self._model = module, model
+    def __init__(self, function: Function, model: nn.Module) -> None:
+        self._function, self._model = function, model
         self._files: OrderedDict[Any, bytes] = OrderedDict()
 
     def __call__(self, inputs: Sequence[Tensor]) -> Callable[[], Function]:
         key = tuple(value.shape for value in inputs)
         if key not in self._files:
-            program = onnx_program(self._module, self._model, inputs)
+            program = onnx_program(self._function, self._model, inputs)
             self._files[key] = program.model_proto.SerializeToString()
         while len(self._files) > SHAPES_KEPT:
             self._files.popitem(last=False)

@@ -33,7 +33,7 @@ from grounding_sdk.models.detectors._common import (
     to_pixels,
 )
 from grounding_sdk.models.detectors.narrow import multiply_in
-from grounding_sdk.models.engines import Encoder, HasEngine, compiled
+from grounding_sdk.models.engines import Encoder, HasEngine, PictureSide, compiled
 from grounding_sdk.query import Query
 
 MODELS = {"owlvit": OwlViTForObjectDetection, "owlv2": Owlv2ForObjectDetection}
@@ -136,8 +136,12 @@ class OwlDetector(SavedDetector, HasEngine):
         longest = LARGEST_SCALE * int(self._saved.image_processor.size["height"])
         return shrink(pixels, longest) if self._square else pixels
 
+    def picture_side(self) -> PictureSide:
+        """The image tower, to the (1, h, w, D) features of the patches."""
+        return PictureSide(lambda x: (self._encode(x),), self._model, (self._side, self._side))
+
     def _translated(self, engine: str) -> Encoder:
-        return compiled(self._encode, self._model, self._side, engine)
+        return compiled(self.picture_side(), engine)
 
     @torch.inference_mode()
     def _try(self, on_engine: Encoder | None) -> object:

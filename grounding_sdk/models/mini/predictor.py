@@ -26,7 +26,7 @@ from torch.nn import functional
 
 from grounding_sdk.detections import detections_from_scores, pack_masks
 from grounding_sdk.image import Image
-from grounding_sdk.models.engines import Engine, Function, HasEngine, translated
+from grounding_sdk.models.engines import Engine, Function, HasEngine, PictureSide, translated
 from grounding_sdk.models.mini.network import (
     BOX_MARGIN,
     MASKS,
@@ -170,20 +170,25 @@ class Network(HasEngine):
             features = self.model.encoder(x.contiguous(memory_format=torch.channels_last))
         return describe(self.model, [f.float() for f in features])
 
+    def picture_side(self) -> PictureSide:
+        """All that depends on no question: what `describe` gives, by these names."""
+        names = (*Regions._fields, "colours", "objects", "embedding")
+        size = encoded_size((3, 4), self.side)
+        return PictureSide(self._see_plain, self.model, size, names, "0 to 255")
+
     def _translated(self, engine: str) -> Function:
         if engine not in self._translations:
-            self._translations[engine] = translated(self.see, self.model, engine)
+            self._translations[engine] = translated(self._see_plain, self.model, engine)
         return self._translations[engine]
 
-    def see(self, x: Tensor) -> tuple[Tensor, ...]:
-        """From pixels (B, 3, h, w) to all that depends on no question; see `describe`."""
+    def _see_plain(self, x: Tensor) -> tuple[Tensor, ...]:
         return describe(self.model, self.model.encoder(x))
 
     @torch.inference_mode()
     def _try(self, on_engine: Function | None) -> object:
         height, width = encoded_size((3, 4), self.side)
         x = torch.zeros(1, 3, height, width, device=self.device)
-        return (on_engine or self.see)(x)
+        return (on_engine or self._see_plain)(x)
 
 
 def resized(image: Image, size: tuple[int, int]) -> PILImage.Image:
@@ -264,6 +269,10 @@ class _Adapter(HasPrecision):
     def timings(self) -> Mapping[str, float]:
         """As of any `HasEngine`."""
         return self.network.timings
+
+    def picture_side(self) -> PictureSide:
+        """As of any `HasEngine`."""
+        return self.network.picture_side()
 
     def _multiply_in(self, dtype: torch.dtype) -> None:
         self.dtype = dtype

@@ -30,7 +30,7 @@ from transformers import (
 
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.image import Image
-from grounding_sdk.models.engines import HasEngine
+from grounding_sdk.models.engines import HasEngine, PictureSide, compiled
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.pretrained import load_model, model_type, reading
@@ -47,8 +47,8 @@ from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.models.segmenters.sam_encoder import (
     EngineEncoder,
     SamEncoder,
-    encoder_on,
     is_known,
+    picture_side,
 )
 
 
@@ -131,10 +131,14 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         encoder = self._model.vision_encoder
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
 
-    def _translated(self, engine: str) -> EngineEncoder:
+    def picture_side(self) -> PictureSide:
+        """SAM's encoder; those of the other families are not translated."""
         if not isinstance(self._model, SamModel):
-            raise ConfigError(f"engine {engine!r} runs the encoder of SAM only, not {self.name!r}")
-        return encoder_on(engine, self._model.vision_encoder)
+            raise ConfigError(f"other engines run the encoder of SAM only, not {self.name!r}")
+        return picture_side(self._model.vision_encoder)
+
+    def _translated(self, engine: str) -> EngineEncoder:
+        return EngineEncoder(compiled(self.picture_side(), engine))
 
     @torch.no_grad()
     def _try(self, on_engine: EngineEncoder | None) -> object:

@@ -28,7 +28,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from grounding_sdk.models.engines import compiled
+from grounding_sdk.models.engines import PictureSide
 
 SCORES_AT_ONCE = 2**20  # 4 MB
 TOKENS_AT_ONCE = 1024
@@ -60,12 +60,12 @@ class EngineEncoder:
         return self.encode(pixels), None
 
 
-def encoder_on(engine: str, encoder: Any) -> EngineEncoder:
-    """Translates an encoder of either package; errors as those of `compiled`."""
+def picture_side(encoder: Any) -> PictureSide:
+    """An encoder of either package in the operations that other engines know."""
     patches = getattr(encoder.patch_embed, "projection", None) or encoder.patch_embed.proj
     side = encoder.pos_embed.shape[1] * patches.kernel_size[0]
     plain = SamEncoder(encoder, plain=True)
-    return EngineEncoder(compiled(lambda pixels: plain(pixels)[0], encoder, side, engine))
+    return PictureSide(lambda pixels: plain(pixels)[:1], encoder, (side, side))
 
 
 class SamEncoder:

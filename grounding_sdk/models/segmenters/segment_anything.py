@@ -22,7 +22,7 @@ from segment_anything.utils.transforms import ResizeLongestSide
 
 from grounding_sdk.errors import ConfigError, CorruptWeightsError, MissingWeightsError
 from grounding_sdk.image import Image
-from grounding_sdk.models.engines import HasEngine
+from grounding_sdk.models.engines import HasEngine, PictureSide, compiled
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.segmenters.decoder_parts import official_parts
@@ -37,8 +37,8 @@ from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.models.segmenters.sam_encoder import (
     EngineEncoder,
     SamEncoder,
-    encoder_on,
     is_known,
+    picture_side,
 )
 
 PIXEL_MEAN = [123.675, 116.28, 103.53]  # not in the files; these are of segment_anything.build_sam
@@ -104,11 +104,15 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
         self._decoder = FoldedDecoder(official_parts(self._sam), dtype)
 
-    def _translated(self, engine: str) -> EngineEncoder:
+    def picture_side(self) -> PictureSide:
+        """The encoder, if it is one as published."""
         encoder = self._sam.image_encoder
         if not is_known(encoder):
-            raise ConfigError(f"engine {engine!r} runs the encoder of SAM only, not {self.name!r}")
-        return encoder_on(engine, encoder)
+            raise ConfigError(f"other engines run the encoder of SAM only, not {self.name!r}")
+        return picture_side(encoder)
+
+    def _translated(self, engine: str) -> EngineEncoder:
+        return EngineEncoder(compiled(self.picture_side(), engine))
 
     @torch.no_grad()
     def _try(self, on_engine: EngineEncoder | None) -> object:
