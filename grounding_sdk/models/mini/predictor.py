@@ -137,18 +137,8 @@ class Network(HasEngine):
     def _encode(
         self, images: Sequence[Image], size: tuple[int, int], dtype: torch.dtype
     ) -> list[Encoding]:
-        pixels = [
-            PILImage.fromarray(image.pixels).resize(
-                size[::-1], PILImage.Resampling.BILINEAR, reducing_gap=2.0
-            )
-            for image in images
-        ]
-        x = (
-            torch.from_numpy(np.stack([np.asarray(each) for each in pixels]))
-            .to(self.device)
-            .permute(0, 3, 1, 2)
-            .float()
-        )
+        pixels = torch.from_numpy(np.stack([resized(image, size) for image in images]))
+        x = pixels.to(self.device).permute(0, 3, 1, 2).float()
         encodings: list[Encoding] = []
         # Engines translate for each number of pictures, so they are given one.
         for part in x.split(1 if self._on_engine else len(x)):
@@ -191,11 +181,10 @@ class Network(HasEngine):
         return (on_engine or self._see_plain)(x)
 
 
-def resized(image: Image, size: tuple[int, int]) -> PILImage.Image:
-    """An image at (height, width) `size`."""
-    return PILImage.fromarray(image.pixels).resize(
-        size[::-1], PILImage.Resampling.BILINEAR, reducing_gap=2.0
-    )
+def resized(image: Image, size: tuple[int, int]) -> np.ndarray:
+    """The pixels of an image at (height, width) `size`."""
+    picture = PILImage.fromarray(image.pixels)
+    return np.asarray(picture.resize(size[::-1], PILImage.Resampling.BILINEAR, reducing_gap=2.0))
 
 
 def describe(model: Mini, features: list[Tensor]) -> tuple[Tensor, ...]:
