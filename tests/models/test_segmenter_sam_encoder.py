@@ -14,6 +14,7 @@ from tiny_segmenters import (
 from transformers import SamImageProcessor
 
 from grounding_sdk.errors import ConfigError
+from grounding_sdk.models import perceptron
 from grounding_sdk.models.precision import is_fast_faster
 from grounding_sdk.models.segmenters import sam_encoder
 from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
@@ -52,7 +53,7 @@ def own(model, pixels):
 @pytest.mark.parametrize("count", [1, 3])
 def test_is_the_same_function_as_the_own_encoder(encoder, at_once, count, monkeypatch):
     monkeypatch.setattr(sam_encoder, "SCORES_AT_ONCE", at_once)
-    monkeypatch.setattr(sam_encoder, "TOKENS_AT_ONCE", at_once)
+    monkeypatch.setattr(perceptron, "TOKENS_AT_ONCE", at_once)
     pixels = images(encoder, count)
     before = pixels.clone()
     found, _ = SamEncoder(encoder, torch.float64)(pixels)
@@ -61,10 +62,9 @@ def test_is_the_same_function_as_the_own_encoder(encoder, at_once, count, monkey
 
 
 @torch.no_grad()
-def test_positions_as_more_numbers_give_the_same(encoder, monkeypatch):
-    monkeypatch.setattr(sam_encoder, "attend_in_slabs", sam_encoder.attend_with_positions)
+def test_positions_as_more_numbers_give_the_same(encoder):
     pixels = images(encoder, 2)
-    found, _ = SamEncoder(encoder, torch.float64)(pixels)
+    found, _ = SamEncoder(encoder, torch.float64, plain=True)(pixels)
     torch.testing.assert_close(found, own(encoder, pixels), rtol=0, atol=1e-11)
 
 
@@ -81,7 +81,7 @@ def test_gives_the_early_features_that_sam_hq_reads():
 
 @torch.no_grad()
 @pytest.mark.parametrize("height, width", [(8, 8), (5, 9), (14, 14)])
-def test_both_attentions_agree_on_grids_of_any_shape(height, width):
+def test_all_attentions_agree_on_grids_of_any_shape(height, width):
     generator = torch.Generator().manual_seed(0)
 
     def normal(*shape):
@@ -95,7 +95,12 @@ def test_both_attentions_agree_on_grids_of_any_shape(height, width):
     bias = (by_row[..., :, None] + by_column[..., None, :]).flatten(4).flatten(2, 3)
     weights = (query @ key.transpose(-1, -2) * 6**-0.5 + bias).softmax(-1)
     expected = (weights @ value).transpose(1, 2).reshape(2, height, width, 12)
-    for attend in (sam_encoder.attend_in_slabs, sam_encoder.attend_with_positions):
+    ways = (
+        sam_encoder.attend_in_slabs,
+        sam_encoder.attend_with_mask,
+        sam_encoder.attend_with_positions,
+    )
+    for attend in ways:
         torch.testing.assert_close(attend(projected, rows, columns), expected)
 
 

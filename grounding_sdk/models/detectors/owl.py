@@ -17,7 +17,6 @@ from typing import Any
 import numpy as np
 import supervision as sv
 import torch
-from torch.nn.functional import silu
 from transformers import Owlv2ForObjectDetection, OwlViTForObjectDetection
 from transformers.activations import QuickGELUActivation
 
@@ -33,12 +32,13 @@ from grounding_sdk.models.detectors._common import (
     to_pixels,
 )
 from grounding_sdk.models.detectors.narrow import multiply_in
+from grounding_sdk.models.detectors.owl_tower import ExactTower
 from grounding_sdk.models.engines import Encoder, HasEngine, PictureSide, compiled
+from grounding_sdk.models.perceptron import QUICK, TOKENS_AT_ONCE, quick_silu
 from grounding_sdk.query import Query
 
 MODELS = {"owlvit": OwlViTForObjectDetection, "owlv2": Owlv2ForObjectDetection}
 TEXTS_KEPT = 20_000  # 2 KB each
-TOKENS_AT_ONCE = 1024  # 12 MB inside of an MLP of ViT-B; all of OWLv2's would be 44 MB
 # OWLv2 pads a picture to a square in float32 and blurs it before it scales it down, at a cost that
 # grows with the fourth power of the longer side: 300 x 30,000 pixels would take 11 GB and hours.
 # Pictures larger than this many times the model's input are shrunk first.
@@ -123,14 +123,18 @@ class OwlDetector(SavedDetector, HasEngine):
         return boxes.sigmoid(), logits[kept].sigmoid()
 
     def _multiply_in(self, dtype: torch.dtype) -> None:
+        tower = self._model.base_model.vision_model.encoder
         # In attention all is in the type; the residuals and their norms, which add to it, are not.
         projections = ("q_proj", "k_proj", "v_proj", "out_proj")
-        for layer in self._model.base_model.vision_model.encoder.layers:
+        for layer in tower.layers:
             multiply_in(dtype, layer.self_attn, inner=projections)
             if isinstance(layer.mlp.activation_fn, QuickGELUActivation):
                 layer.mlp.forward = _QuickNetwork(layer.mlp, dtype)
             else:
                 multiply_in(dtype, layer.mlp, inner=["fc1"])
+        vars(tower).pop("forward", None)
+        if dtype == torch.float32:
+            tower.forward = ExactTower(tower)
 
     def _shrunk(self, pixels: np.ndarray) -> np.ndarray:
         longest = LARGEST_SCALE * int(self._saved.image_processor.size["height"])
@@ -178,8 +182,6 @@ class _QuickNetwork:
     The activation x * sigmoid(c x) is silu(c x) / c; both factors go into the products.
     """
 
-    factor = 1.702  # of QuickGELU
-
     def __init__(self, mlp: Any, dtype: torch.dtype) -> None:
         self._dtype = dtype
         self._inner, self._inner_bias, self._outer, self._outer_bias = (
@@ -197,11 +199,11 @@ class _QuickNetwork:
                 self._inner_bias,
                 part.to(self._dtype),
                 self._inner,
-                alpha=self.factor,
-                beta=self.factor,
+                alpha=QUICK,
+                beta=QUICK,
             )
-            silu(inner, inplace=True)
-            answer.copy_(torch.addmm(self._outer_bias, inner, self._outer, alpha=1 / self.factor))
+            quick_silu(inner)
+            answer.copy_(torch.addmm(self._outer_bias, inner, self._outer, alpha=1 / QUICK))
         return result.view_as(hidden_states)
 
 

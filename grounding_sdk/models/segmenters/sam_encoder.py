@@ -5,23 +5,27 @@ https://arxiv.org/abs/2112.01526): most blocks attend within windows, a few to t
 x 64 tokens. What is done otherwise than in the published code, with the same numbers but for
 rounding:
 
-- Attention between all 4,096 tokens has 12 x 4,096 x 4,096 scores, 800 MB. Here they come and go in
-  slabs of at most `SCORES_AT_ONCE`, which stay in the cache; or never exist: the term that depends
-  on relative position, q . R_h[y - y'] + q . R_w[x - x'], is part of the product of
+- Attention between all 4,096 tokens has 12 x 4,096 x 4,096 scores, 800 MB. On a CPU in float32
+  they come and go in slabs of at most `SCORES_AT_ONCE`, in one piece of memory that stays in the
+  cache. Within windows the kernel of torch is faster, with the term that depends on relative
+  position, q . R_h[y - y'] + q . R_w[x - x'], as its mask.
+- In bfloat16 and on a GPU, where attention is one kernel, that term is part of the product of
   q' = (q s, q . R_h[y - .], q . R_w[x - .]) with k' = (k, one-hot(y'), one-hot(x')), so that plain
-  attention gives it, with h + w more numbers for each query and key. The first is for a CPU in
-  float32, the second where attention is one kernel: in bfloat16 and on a GPU.
+  attention gives it, with h + w more numbers for each query and key.
+- The bias of the keys is left out, as it adds one number to all scores of a query, and that of the
+  values comes after the projection, as weights sum to one. So keys and values of the padding of
+  windows that reach beyond the grid are zero, and padding needs no product.
+- On a CPU windows are taken a line at a time, and the perceptron some tokens; see `perceptron`.
 - The tokens stay contiguous. The published code goes on with a permuted view of the patches, and
   every later sum and normalisation pays for that.
-- Windows that reach beyond the grid are padded as published, but what is attended for the padding
-  is dropped before the projection.
-- The perceptron takes `TOKENS_AT_ONCE`, not all with four times their numbers.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+import math
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import torch
@@ -29,9 +33,10 @@ from torch import Tensor
 from torch.nn import functional
 
 from grounding_sdk.models.engines import PictureSide
+from grounding_sdk.models.perceptron import TOKENS_AT_ONCE, Perceptron, gelu
 
 SCORES_AT_ONCE = 2**20  # 4 MB
-TOKENS_AT_ONCE = 1024
+LOG2_E = math.log2(math.e)
 
 Linear = tuple[Tensor, Tensor | None]
 
@@ -39,13 +44,14 @@ Linear = tuple[Tensor, Tensor | None]
 @dataclass(frozen=True, eq=False)
 class _Block:
     norm_attention: Any
-    query_key_value: Linear
+    query_key_value: Linear  # its bias is that of the queries; see `sam_encoder`
     heads: int
     rows: Tensor  # (h, h, d): the relative position of each row to each
     columns: Tensor  # (w, w, d)
     projection: Linear
     norm_network: Any
     network: tuple[Linear, Any, Linear]
+    perceptron: Perceptron  # the same, for float32 on a CPU
     window: int  # tokens a side; 0 for all
 
 
@@ -102,14 +108,21 @@ class SamEncoder:
         """
         tokens = (self._encoder.patch_embed(pixels) + self._encoder.pos_embed).contiguous()
         early = None
+        in_slabs = self._dtype != torch.bfloat16 and tokens.device.type == "cpu"
         for block in self._blocks:
             if self._plain:
                 tokens = tokens + self._attention(block, tokens)
                 tokens = tokens + _network(block, tokens, self._dtype)
                 continue
-            tokens += self._attention(block, tokens)
-            for part in tokens.flatten(0, 2).split(TOKENS_AT_ONCE):
-                part += _network(block, part, self._dtype)
+            if in_slabs:
+                for image in tokens.split(1):
+                    for part in image.split(block.window or image.shape[1], dim=1):
+                        _add_attention(block, part)
+                block.perceptron.add_to(tokens.flatten(0, 2))
+            else:
+                tokens += self._attention(block, tokens)
+                for part in tokens.flatten(0, 2).split(TOKENS_AT_ONCE):
+                    part += _network(block, part, self._dtype)
             if early is None and not block.window:
                 early = tokens.clone()
         # transformers' neck moves the axis itself.
@@ -118,16 +131,33 @@ class SamEncoder:
     def _attention(self, block: _Block, tokens: Tensor) -> Tensor:
         height, width = tokens.shape[1:3]
         seen = block.norm_attention(tokens).to(self._dtype)
-        if block.window:
-            seen = _windows(seen, block.window)
         projected = functional.linear(seen, *block.query_key_value)
+        if block.window:
+            projected = _windows(projected, block.window)
         projected = projected.unflatten(-1, (3, block.heads, -1))
-        in_slabs = self._dtype != torch.bfloat16 and tokens.device.type == "cpu"
-        attend = attend_in_slabs if in_slabs and not self._plain else attend_with_positions
-        attended = attend(projected, block.rows, block.columns)
+        attended = attend_with_positions(projected, block.rows, block.columns)
         if block.window:
             attended = _without_windows(attended, height, width)
         return functional.linear(attended, *block.projection)
+
+
+def _add_attention(block: _Block, tokens: Tensor) -> None:
+    """Adds to tokens (B, h, w, C) what they attend to, in place, without passes for biases."""
+    _, height, width, channels = tokens.shape
+    weight, bias = block.query_key_value
+    projected = functional.linear(block.norm_attention(tokens), weight)
+    if bias is not None:
+        projected[..., :channels] += bias[:channels]
+    if block.window:
+        projected = _windows(projected, block.window)
+    attend = attend_with_mask if block.window else attend_in_slabs
+    attended = attend(projected.unflatten(-1, (3, block.heads, -1)), block.rows, block.columns)
+    if block.window:
+        attended = _without_windows(attended, height, width)
+    weight, bias = block.projection
+    tokens.view(-1, channels).addmm_(attended.view(-1, channels), weight.T)
+    if bias is not None:
+        tokens += bias
 
 
 def is_known(encoder: Any) -> bool:
@@ -153,28 +183,45 @@ def attend_in_slabs(projected: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """
     batch, height, width, _, heads, depth = projected.shape
     attended = projected.new_empty(batch, height, width, heads, depth)
-    for head in range(heads):
-        query, key, value = projected[..., head, :].unbind(3)
-        by_row = torch.einsum("bhwc,hkc->bhwk", query, rows)
-        by_column = torch.einsum("bhwc,wkc->bhwk", query, columns)
-        for grids, lines in _slabs(batch, height, width):
-            scores = by_row[grids, lines, :, :, None] + by_column[grids, lines, :, None, :]
-            scores = scores.flatten(3).flatten(1, 2)
-            asked, keys, values = (
-                part.flatten(1, 2) for part in (query[grids, lines], key[grids], value[grids])
-            )
-            scores.baddbmm_(asked, keys.transpose(1, 2), alpha=depth**-0.5)
-            answer = torch.bmm(scores.softmax(dim=-1), values)
-            attended[grids, lines, :, head] = answer.unflatten(1, (-1, width))
+    lines = min(height, max(1, SCORES_AT_ONCE // (width * height * width)))
+    memory = projected.new_empty(lines * width, height, width)
+    for image, head in product(range(batch), range(heads)):
+        query, key, value = projected[image, ..., head, :].unbind(2)
+        query = query * LOG2_E  # 2^x is faster than e^x
+        key, value = (part.reshape(-1, depth).contiguous() for part in (key, value))
+        by_row = torch.einsum("hwc,hkc->hwk", query, rows)
+        by_column = torch.einsum("hwc,wkc->hwk", query, columns)
+        parts = query, by_row, by_column, attended[image, :, :, head]
+        for slab in zip(*(part.split(lines) for part in parts), strict=True):
+            asked, to_rows, to_columns = (part.flatten(0, 1) for part in slab[:3])
+            scores = memory[: len(asked)]
+            torch.add(to_rows[..., None], to_columns[:, None], out=scores)
+            scores = scores.flatten(1)
+            scores.addmm_(asked, key.T, alpha=depth**-0.5)
+            scores -= scores.amax(dim=1, keepdim=True)
+            scores.exp2_()
+            answer = (scores @ value).div_(scores.sum(dim=1, keepdim=True))
+            slab[3].copy_(answer.view_as(slab[3]))
     return attended.flatten(3)
+
+
+def attend_with_mask(projected: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
+    """The same with positions as the mask of a kernel, for all scores at once."""
+    query, key, value = projected.permute(3, 0, 4, 1, 2, 5)  # each (B, heads, h, w, d)
+    by_row, by_column = _by_position(query, rows, columns)
+    mask = query.new_empty(*query.shape[:-1], *query.shape[2:4])  # contiguous, as a sum is not
+    torch.add(by_row[..., :, None], by_column[..., None, :], out=mask)
+    mask = mask.flatten(4).flatten(2, 3)
+    query, key, value = (part.flatten(2, 3) for part in (query, key, value))
+    attended = functional.scaled_dot_product_attention(query, key, value, attn_mask=mask)
+    return attended.unflatten(2, projected.shape[1:3]).permute(0, 2, 3, 1, 4).flatten(3)
 
 
 def attend_with_positions(projected: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     """The same with positions as further numbers of queries and keys; see `sam_encoder`."""
     _, height, width, _, _, depth = projected.shape
     query, key, value = projected.permute(3, 0, 4, 1, 2, 5)  # each (B, heads, h, w, d)
-    by_row = torch.einsum("bnhwc,hkc->bnhwk", query, rows)
-    by_column = torch.einsum("bnhwc,wkc->bnhwk", query, columns)
+    by_row, by_column = _by_position(query, rows, columns)
     asked = torch.cat([query * depth**-0.5, by_row, by_column], dim=-1).flatten(2, 3)
     row_of, column_of = (torch.eye(n, dtype=key.dtype, device=key.device) for n in (height, width))
     places = torch.cat([row_of.repeat_interleave(width, 0), column_of.repeat(height, 1)], dim=-1)
@@ -186,20 +233,10 @@ def attend_with_positions(projected: Tensor, rows: Tensor, columns: Tensor) -> T
     return attended.permute(0, 2, 3, 1, 4).flatten(3)
 
 
-def _slabs(batch: int, height: int, width: int) -> Iterator[tuple[slice, slice]]:
-    """Grids, and lines of them, whose scores fit; whole grids if one does.
-
-    >>> list(_slabs(1, 64, 64))[:2]
-    [(slice(0, 1, None), slice(0, 4, None)), (slice(0, 1, None), slice(4, 8, None))]
-    >>> list(_slabs(50, 14, 14))
-    [(slice(0, 27, None), slice(0, 14, None)), (slice(27, 54, None), slice(0, 14, None))]
-    """
-    line = width * height * width
-    lines = min(height, max(1, SCORES_AT_ONCE // line))
-    grids = max(1, SCORES_AT_ONCE // (lines * line)) if lines == height else 1
-    for first in range(0, batch, grids):
-        for top in range(0, height, lines):
-            yield slice(first, first + grids), slice(top, top + lines)
+def _by_position(query: Tensor, rows: Tensor, columns: Tensor) -> tuple[Tensor, Tensor]:
+    """What each query (B, heads, h, w, d) adds for each row of keys and for each column."""
+    by_row = torch.einsum("bnhwc,hkc->bnhwk", query, rows)
+    return by_row, torch.einsum("bnhwc,wkc->bnhwk", query, columns)
 
 
 def _network(block: _Block, tokens: Tensor, dtype: torch.dtype) -> Tensor:
@@ -239,22 +276,33 @@ def _layers(encoder: Any) -> Any:
 def _block(layer: Any, side: int, dtype: torch.dtype) -> _Block:
     attention, network = layer.attn, layer.mlp
     ours = hasattr(layer, "norm1")  # segment-anything's names
+    norm_network = layer.norm2 if ours else layer.layer_norm2
     span = layer.window_size or side
+    into, out_of = attention.qkv, attention.proj
+    query_bias, projection_bias = into.bias, out_of.bias
+    if query_bias is not None:
+        of_queries, of_keys, of_values = query_bias.chunk(3)
+        query_bias = torch.cat([of_queries, of_keys * 0, of_values * 0])
+        projection_bias = out_of(of_values)
     return _Block(
         norm_attention=layer.norm1 if ours else layer.layer_norm1,
-        query_key_value=_linear(attention.qkv, dtype),
+        query_key_value=_linear(into, query_bias, dtype),
         heads=attention.num_heads if ours else attention.num_attention_heads,
         rows=_relative(attention.rel_pos_h, span).to(dtype),
         columns=_relative(attention.rel_pos_w, span).to(dtype),
-        projection=_linear(attention.proj, dtype),
-        norm_network=layer.norm2 if ours else layer.layer_norm2,
-        network=(_linear(network.lin1, dtype), network.act, _linear(network.lin2, dtype)),
+        projection=_linear(out_of, projection_bias, dtype),
+        norm_network=norm_network,
+        network=(
+            _linear(network.lin1, network.lin1.bias, dtype),
+            network.act,
+            _linear(network.lin2, network.lin2.bias, dtype),
+        ),
+        perceptron=Perceptron(norm_network, network.lin1, network.lin2, gelu(network.act)),
         window=layer.window_size,
     )
 
 
-def _linear(module: Any, dtype: torch.dtype) -> Linear:
-    bias = module.bias
+def _linear(module: Any, bias: Tensor | None, dtype: torch.dtype) -> Linear:
     return module.weight.detach().to(dtype), None if bias is None else bias.detach().to(dtype)
 
 
