@@ -69,6 +69,20 @@ def test_positions_as_more_numbers_give_the_same(encoder):
 
 
 @torch.no_grad()
+def test_projections_may_have_no_bias():
+    torch.manual_seed(0)
+    config, settings, _, model_class, _ = HF["sam"]
+    changed = settings()
+    changed["vision_config"] = changed["vision_config"] | {"qkv_bias": False}
+    model = model_class(config(**changed)).eval()
+    enliven(model, 10)
+    encoder = model.vision_encoder.double()
+    pixels = images(encoder, 1)
+    found, _ = SamEncoder(encoder, torch.float64)(pixels)
+    torch.testing.assert_close(found, own(encoder, pixels), rtol=0, atol=1e-11)
+
+
+@torch.no_grad()
 def test_gives_the_early_features_that_sam_hq_reads():
     torch.manual_seed(0)
     config, settings, _, model_class, _ = HF["sam_hq"]
