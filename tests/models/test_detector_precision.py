@@ -174,3 +174,23 @@ def test_threads_share_a_detector(folders, family):
         thread.join()
     for one, other in zip(found, expected, strict=True):
         assert_equal_results(one, other)
+
+
+def test_threads_share_a_tokenizer_whatever_they_ask_of_it(folders):
+    saved = load_detector(folders("omdet-turbo"))._saved
+    texts = ["dog", "a red car"]
+    expected = saved.token_ids(texts), saved.padded_tokens(texts, 16)["input_ids"].tolist()
+    found = []
+
+    def run():
+        for _ in range(100):
+            found.append(
+                (saved.token_ids(texts), saved.padded_tokens(texts, 16)["input_ids"].tolist())
+            )
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert found == [expected] * 400

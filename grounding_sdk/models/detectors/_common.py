@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from threading import Lock
 from typing import Any, ClassVar, Generic, Self, TypeVar
@@ -40,6 +40,29 @@ class Saved:
     image_processor: Any
     tokenizer: Any
     device: torch.device
+    # A tokenizer keeps how to pad and cut as settings, which calls of other threads would change.
+    _tokenizing: Lock = field(default_factory=Lock, init=False, compare=False)
+
+    def token_ids(self, texts: Sequence[str], *, ends: bool = True) -> list[list[int]]:
+        """Tokenizes texts, each at its own length; with `ends` as a text encoder begins and ends.
+
+        Threads may call it, and `padded_tokens`, at the same time.
+        """
+        with self._tokenizing:
+            ids: list[list[int]] = self.tokenizer(list(texts), add_special_tokens=ends)["input_ids"]
+        return ids
+
+    def padded_tokens(self, texts: Sequence[str], length: int) -> dict[str, torch.Tensor]:
+        """Tokenizes N texts as (N, length) `input_ids` and `attention_mask`, padded or cut."""
+        with self._tokenizing:
+            tokens = self.tokenizer(
+                list(texts),
+                padding="max_length",
+                truncation=True,
+                max_length=length,
+                return_tensors="pt",
+            )
+        return {name: value.to(self.device) for name, value in tokens.items()}
 
     def pixel_values(self, pixels: Sequence[np.ndarray]) -> torch.Tensor:
         """Prepares pictures of any sizes for a model whose input has one fixed size.

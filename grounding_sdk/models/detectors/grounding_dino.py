@@ -191,7 +191,7 @@ class GroundingDinoDetector(SavedDetector):
     def _captions(self, query: Query) -> list[Caption]:
         # In lower case as the models were trained, which also makes plain words of "[SEP]".
         texts = [text.lower() for text in query.texts]
-        tokens = self._saved.tokenizer(texts, add_special_tokens=False)["input_ids"]
+        tokens = self._saved.token_ids(texts, ends=False)
         unknown = [self._saved.tokenizer.unk_token_id]
         words = [[i for i in ids if i not in self._separators] or unknown for ids in tokens]
         first, separator, last = self._ends

@@ -7,7 +7,6 @@ Head" (2024). The published checkpoint needs the package timm for its image back
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import supervision as sv
@@ -85,7 +84,7 @@ class OmDetTurboDetector(SavedDetector):
         for phrases in self._tasks(query):
             texts = [query.texts[index] for index in phrases]
             classes = torch.stack(self.texts(texts, len(texts)))
-            task = self._tokens([f"Detect {', '.join(texts)}."])
+            task = self._saved.padded_tokens([f"Detect {', '.join(texts)}."], self._limit)
             asked, mask = self._model.language_backbone(
                 task["input_ids"], task["attention_mask"], encode_type="task"
             )
@@ -105,7 +104,7 @@ class OmDetTurboDetector(SavedDetector):
     def _tasks(self, query: Query) -> list[list[int]]:
         """Splits the phrases, in order, so that each part's task fits the text encoder."""
         most = check_per_pass(self.phrases_per_pass)
-        count = [len(ids) for ids in self._saved.tokenizer([*query.texts, "Detect ."])["input_ids"]]
+        count = [len(ids) for ids in self._saved.token_ids([*query.texts, "Detect ."])]
         frame = count.pop()
         tasks: list[list[int]] = []
         used = self._limit
@@ -120,14 +119,5 @@ class OmDetTurboDetector(SavedDetector):
 
     def _embed(self, texts: list[str]) -> torch.Tensor:
         """Returns the (K, D) embeddings of K phrases."""
-        return self._model.language_backbone(self._tokens(texts)["input_ids"], encode_type="class")
-
-    def _tokens(self, texts: list[str]) -> Any:
-        """Tokenizes texts as the processor does; what is past the limit is dropped."""
-        return self._saved.tokenizer(
-            texts,
-            padding="max_length",
-            truncation=True,
-            max_length=self._limit,
-            return_tensors="pt",
-        ).to(self._saved.device)
+        tokens = self._saved.padded_tokens(texts, self._limit)
+        return self._model.language_backbone(tokens["input_ids"], encode_type="class")

@@ -163,13 +163,8 @@ class OwlDetector(SavedDetector, HasEngine):
 
     def _embed(self, texts: list[str]) -> torch.Tensor:
         """Returns the (K, D) unit vectors of K texts; words past the token limit are dropped."""
-        tokens = self._saved.tokenizer(
-            texts,
-            padding="max_length",
-            truncation=True,
-            max_length=self._model.config.text_config.max_position_embeddings,
-            return_tensors="pt",
-        ).to(self._saved.device)
+        limit = self._model.config.text_config.max_position_embeddings
+        tokens = self._saved.padded_tokens(texts, limit)
         features = self._model.base_model.get_text_features(
             tokens["input_ids"], tokens["attention_mask"]
         ).pooler_output

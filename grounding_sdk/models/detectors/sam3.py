@@ -77,13 +77,8 @@ class Sam3Detector(SavedDetector):
 
         Words past the text encoder's limit of 32 tokens are dropped.
         """
-        tokens = self._saved.tokenizer(
-            texts,
-            padding="max_length",
-            truncation=True,
-            max_length=self._model.text_encoder.config.max_position_embeddings,
-            return_tensors="pt",
-        ).to(self._saved.device)
+        limit = self._model.text_encoder.config.max_position_embeddings
+        tokens = self._saved.padded_tokens(texts, limit)
         mask = tokens["attention_mask"]
         features = self._model.get_text_features(tokens["input_ids"], mask).pooler_output
         return list(zip(features, mask, strict=True))
