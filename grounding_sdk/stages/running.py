@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import CancelledError, Future, ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
-from threading import Barrier, Event
+from threading import Event
 from typing import TypeAlias
 
 from grounding_sdk.detections import Size
@@ -134,21 +134,11 @@ def _workers(count: int) -> ThreadPoolExecutor:
     """Several threads that share the cores; each is given its part of torch's threads."""
     import torch  # there is a model on the CPU, so it is loaded
 
+    from grounding_sdk.models.workers import take_cores
+
     cores = torch.get_num_threads()
     count = min(count, cores)
-    met = Barrier(count + 1)
-
-    def begin() -> None:
-        torch.set_num_threads(cores // count)
-        torch.get_num_threads()  # from now on this thread keeps its number
-        met.wait()
-
-    workers = ThreadPoolExecutor(count, "grounding-work", begin)
-    for _ in range(count):
-        workers.submit(int)
-    met.wait()
-    torch.set_num_threads(cores)  # what threads are given that torch meets later
-    return workers
+    return ThreadPoolExecutor(count, "grounding-work", take_cores, (cores // count,))
 
 
 def _on_cpu(model: object) -> bool:

@@ -31,7 +31,7 @@ from grounding_sdk import Image
 from grounding_sdk.models.segmenters.decoding import at_once_and_cores
 from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
-from grounding_sdk.models.segmenters.workers import share_out
+from grounding_sdk.models.workers import share_out
 
 SIZE = 960, 1280
 

@@ -16,7 +16,7 @@ from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.segmenters.folded_decoder import Wanted
 from grounding_sdk.models.segmenters.prompts import Prompts, chunks
 from grounding_sdk.models.segmenters.upscale import Axis, resize_axis, upscale_masks
-from grounding_sdk.models.segmenters.workers import share_out
+from grounding_sdk.models.workers import share_out
 
 # Whole models copy the image for each prompt that has a mask, 30 MB of it in their work.
 IMAGES_AT_ONCE_ON_CPU = 4

@@ -44,14 +44,14 @@ def share_out(
     if workers < 2:
         return [function(task) for task in tasks]
     each = cores // workers
-    pool = ThreadPoolExecutor(workers, "share-out", initializer=_take_cores, initargs=(each,))
+    pool = ThreadPoolExecutor(workers, "share-out", initializer=take_cores, initargs=(each,))
     try:
         return list(pool.map(function, tasks))
     finally:
         pool.shutdown(cancel_futures=True)
 
 
-def _take_cores(count: int) -> None:
+def take_cores(count: int) -> None:
     """Sets how many threads torch uses for operations of the calling thread, a new one.
 
     `torch.set_num_threads` does two things: it sets the number for the calling thread, and the one

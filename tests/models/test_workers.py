@@ -7,10 +7,10 @@ import pytest
 import torch
 from tiny_segmenters import boxes_in, official_sam, picture, points_in
 
-from grounding_sdk.models.segmenters import workers
+from grounding_sdk.models import workers
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
-from grounding_sdk.models.segmenters.workers import share_out
+from grounding_sdk.models.workers import share_out
 
 
 @pytest.fixture(autouse=True)
