@@ -326,8 +326,8 @@ class _OpenVinoWriter:
 
             def run(*values: Tensor) -> tuple[Tensor, ...]:
                 arrays = {i: value.contiguous().numpy() for i, value in enumerate(values)}
-                found = running.infer(arrays, share_inputs=True, share_outputs=True)
-                return tuple(torch.from_numpy(found[i].copy()) for i in range(count))
+                found = running.infer(arrays)  # copies of inputs and outputs are cheap, and safe
+                return tuple(torch.from_numpy(found[i]) for i in range(count))
 
             return run
 
