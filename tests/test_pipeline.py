@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch_threads import torch_threads
 
 from grounding_sdk import (
     ConfigError,
@@ -229,10 +230,8 @@ def test_models_on_the_cpu_do_not_compute_at_the_same_time():
 
 @pytest.fixture
 def two_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(2)
-    yield
-    torch.set_num_threads(before)
+    with torch_threads(2):
+        yield
 
 
 def test_models_that_gain_from_it_share_the_cores_by_batches(two_threads):

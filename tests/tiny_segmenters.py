@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import PIL.Image
-import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from segment_anything.modeling import (
@@ -52,15 +50,6 @@ from grounding_sdk.models.ports import MaskPrediction
 # Landscape, portrait, square, tiny, thin; 3 is also a number of channels.
 SIZES = [(48, 64), (97, 41), (50, 50), (1, 1), (3, 7), (3, 300)]
 SIDE = 64  # of the models' input, 56 for SAM 3
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread() -> Iterator[None]:
-    """Small models lose more by waiting for a second thread than they gain by it."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 def picture(height: int, width: int, seed: int = 0) -> Image:

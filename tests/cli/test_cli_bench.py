@@ -6,21 +6,13 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
-import torch
+from torch_threads import one_thread  # noqa: F401
 from weights_on_disk import isolate
 
 from grounding_sdk import FakeDetector, FakeSegmenter, register_detector, register_segmenter
 from grounding_sdk.benchmark.random_models import BUILDERS
 from grounding_sdk.cli import main
 from grounding_sdk.models.catalog import lookup
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(autouse=True)

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 import torch
 from tiny_segmenters import save_hf
+from torch_threads import one_thread  # noqa: F401
 from weights_on_disk import isolate
 
 from grounding_sdk import ConfigError, FakeSegmenter, MissingExtraError, load_segmenter
@@ -21,14 +22,6 @@ KINDS = {
     "sam:vit-b": "segmenter",
     "segment-anything:vit-b": "segmenter",
 }
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture

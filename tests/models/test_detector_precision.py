@@ -15,6 +15,7 @@ from tiny_detectors import (
     save_owl,
     save_sam3,
 )
+from torch_threads import torch_threads
 
 from grounding_sdk import ConfigError, Grounder, Query, load_detector
 from grounding_sdk.models.precision import check_precision, dtype_of
@@ -124,13 +125,9 @@ def test_types_of_precisions():
 def test_results_do_not_depend_on_the_number_of_threads(folders, family):
     detector, results = load_detector(folders(family)), []
     images = [picture(48, 64), picture(97, 41, seed=1)]
-    before = torch.get_num_threads()
-    try:
-        for threads in (1, 3):
-            torch.set_num_threads(threads)
+    for threads in (1, 3):
+        with torch_threads(threads):
             results.append(detector.detect(images, [EVERYTHING] * 2))
-    finally:
-        torch.set_num_threads(before)
     for one, other in zip(*results, strict=True):
         assert_equal_results(one, other)
 

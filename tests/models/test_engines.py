@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch_threads import one_thread  # noqa: F401
 
 from grounding_sdk import (
     ConfigError,
@@ -27,14 +28,6 @@ from grounding_sdk.stages import Detect, Segment
 rng = np.random.default_rng(0)
 PHOTO = Image(rng.integers(0, 256, (48, 64, 3), np.uint8))
 BOXES = np.float32([[4, 4, 40, 30], [10, 12, 60, 44]])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def one_thread():
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
 
 
 @pytest.fixture(params=["openvino", "onnxruntime"])

@@ -12,7 +12,8 @@ import pytest
 import torch
 from decoder_reference import assert_same, random, reference
 from segment_anything.modeling import MaskDecoder, PromptEncoder, TwoWayTransformer
-from tiny_segmenters import enliven, one_thread  # noqa: F401
+from tiny_segmenters import enliven
+from torch_threads import one_thread  # noqa: F401
 
 from grounding_sdk.models.segmenters.changed_image import TOGETHER
 from grounding_sdk.models.segmenters.decoder_parts import official_parts

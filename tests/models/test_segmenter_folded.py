@@ -10,10 +10,10 @@ from tiny_segmenters import (
     HF,
     enliven,
     official_sam,
-    one_thread,  # noqa: F401
     picture,
     points_in,
 )
+from torch_threads import one_thread  # noqa: F401
 
 from grounding_sdk.models.segmenters.decoder_parts import official_parts, transformers_parts
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted

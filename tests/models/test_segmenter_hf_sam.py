@@ -14,13 +14,13 @@ from tiny_segmenters import (
     assert_predicts,
     assert_same_prediction,
     boxes_in,
-    one_thread,  # noqa: F401
     picture,
     points_in,
     prompt_kinds,
     save_hf,
     single_prompts,
 )
+from torch_threads import one_thread  # noqa: F401
 from transformers.utils.import_utils import BACKENDS_MAPPING
 
 from grounding_sdk.errors import (

@@ -7,10 +7,10 @@ from tiny_segmenters import (
     HF,
     enliven,
     official_sam,
-    one_thread,  # noqa: F401
     picture,
     save_hf,
 )
+from torch_threads import one_thread  # noqa: F401
 from transformers import SamImageProcessor
 
 from grounding_sdk.errors import ConfigError

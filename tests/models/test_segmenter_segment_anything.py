@@ -12,13 +12,13 @@ from tiny_segmenters import (
     assert_same_prediction,
     boxes_in,
     official_sam,
-    one_thread,  # noqa: F401
     picture,
     points_in,
     prompt_kinds,
     single_prompts,
     wants_several,
 )
+from torch_threads import one_thread  # noqa: F401
 
 from grounding_sdk.errors import CorruptWeightsError, MissingWeightsError
 from grounding_sdk.models.ports import Segmenter

@@ -15,10 +15,10 @@ from tiny_segmenters import (
     assert_same_prediction,
     boxes_in,
     official_sam,
-    one_thread,  # noqa: F401
     picture,
     save_hf,
 )
+from torch_threads import one_thread  # noqa: F401
 
 from grounding_sdk.detections import detections_from_scores, with_columns
 from grounding_sdk.errors import CorruptWeightsError

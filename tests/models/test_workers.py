@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from tiny_segmenters import boxes_in, official_sam, picture, points_in
+from torch_threads import torch_threads
 
 from grounding_sdk.models import workers
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder
@@ -14,11 +15,9 @@ from grounding_sdk.models.workers import share_out
 
 
 @pytest.fixture(autouse=True)
-def torch_threads():
-    before = torch.get_num_threads()
-    torch.set_num_threads(3)
-    yield
-    torch.set_num_threads(before)
+def three_threads():
+    with torch_threads(3):
+        yield
 
 
 def threads_of_a_new_thread():
