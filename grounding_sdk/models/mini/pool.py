@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 
 from grounding_sdk.models.mini.attributes import ATTRIBUTES
+from grounding_sdk.models.mini.config import TrainConfig
 from grounding_sdk.models.mini.network import MAPS
 from grounding_sdk.models.mini.pictures import Picture
 
@@ -83,6 +84,17 @@ class FeaturePool:
     def load(self, slots: np.ndarray, maps: int | None = None) -> list[Tensor]:
         """The maps (B, C, h, w) of some slots, all or the first few, channels last in memory."""
         return [torch.from_numpy(a[slots]).float().permute(0, 3, 1, 2) for a in self.maps[:maps]]
+
+
+def draw_slots(
+    pool: FeaturePool, slots: np.ndarray, config: TrainConfig, random: np.random.Generator
+) -> np.ndarray:
+    """A batch of slots, each source in its share, however the pool was filled."""
+    sources = pool.info[slots, 1]
+    there = np.bincount(sources, minlength=len(config.sources))
+    share = np.array([s.weight for s in config.sources]) / np.maximum(there, 1)
+    chance = share[sources] / share[sources].sum()
+    return random.choice(slots, config.batch, replace=len(slots) < config.batch, p=chance)
 
 
 def grow(box: np.ndarray, margin: float) -> np.ndarray:

@@ -18,7 +18,7 @@ from grounding_sdk.models.mini.losses import (
 )
 from grounding_sdk.models.mini.network import Mini, boxes_from_sides, positions
 from grounding_sdk.models.mini.pictures import Pictures, all_names
-from grounding_sdk.models.mini.pool import FeaturePool
+from grounding_sdk.models.mini.pool import FeaturePool, draw_slots
 from grounding_sdk.models.mini.synonyms import variants
 from grounding_sdk.models.mini.text import PhraseEncoder
 
@@ -129,17 +129,6 @@ def relate(ids: Tensor, columns: Tensor, nearness: Tensor) -> Tensor:
     relation = torch.where(nearness[ids][:, columns] > ALIKE, UNKNOWN, OTHER)
     relation[ids[:, None] == columns] = MATCH
     return relation
-
-
-def draw_slots(
-    pool: FeaturePool, slots: np.ndarray, config: TrainConfig, random: np.random.Generator
-) -> np.ndarray:
-    """A batch of slots, each source in its share, however the pool was filled."""
-    sources = pool.info[slots, 1]
-    there = np.bincount(sources, minlength=len(config.sources))
-    share = np.array([s.weight for s in config.sources]) / np.maximum(there, 1)
-    chance = share[sources] / share[sources].sum()
-    return random.choice(slots, config.batch, replace=len(slots) < config.batch, p=chance)
 
 
 def chances(name: int, lexicon: Lexicon) -> np.ndarray:

@@ -17,8 +17,7 @@ from grounding_sdk.models.mini.network import (
     prompt_planes,
     sample_windows,
 )
-from grounding_sdk.models.mini.pool import MASK_MARGIN, FeaturePool, grow
-from grounding_sdk.models.mini.train_detector import draw_slots
+from grounding_sdk.models.mini.pool import MASK_MARGIN, FeaturePool, draw_slots, grow
 
 OBJECTS_A_PICTURE = 5
 POINTS_ALONE, POINTS_AND_BOX = 0.2, 0.15  # shares of the prompts; the rest are boxes alone
