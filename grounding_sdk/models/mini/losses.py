@@ -9,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 TOP_K = 10  # positions for an object
+PART_INSIDE, PART_IOU = 0.8, 0.4  # a box this much inside of an object is a part of it, not a whole
 
 
 def pair_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
@@ -27,6 +28,21 @@ def pair_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     hull = (high - low).prod(-1) + 1e-6
     iou = inter / union
     return iou, iou - (hull - union) / hull
+
+
+def are_parts(boxes: Tensor, objects: Tensor) -> Tensor:
+    """Which boxes (P, 4) are parts of an object (G, 4) and no object themselves: (P,) bool.
+
+    >>> objects = torch.tensor([[0.0, 0, 10, 10], [0, 0, 3, 3]])
+    >>> are_parts(torch.tensor([[1.0, 1, 4, 9], [0, 0, 3, 3], [5, 5, 20, 20]]), objects).tolist()
+    [True, False, False]
+    """
+    low = torch.maximum(boxes[:, None, :2], objects[:, :2])
+    high = torch.minimum(boxes[:, None, 2:], objects[:, 2:])
+    area = (boxes[:, 2:] - boxes[:, :2]).prod(1, keepdim=True)
+    inside = (high - low).clamp(min=0).prod(-1) > PART_INSIDE * area
+    iou, _ = pair_iou(boxes[:, None], objects)
+    return inside.any(1) & (iou < PART_IOU).all(1)
 
 
 def assign(
@@ -98,6 +114,8 @@ def detection_loss(
 ) -> tuple[Tensor, dict[str, float]]:
     """Quality-weighted BCE over phrases, GIoU over boxes, BCE over objectness.
 
+    Where labels are not exhaustive, only parts of labelled objects are known to be no objects.
+
     Args:
         outputs: Phrase logits (B, P, K), boxes (B, P, 4), objectness logits (B, P).
         centres: (P, 2) of the positions.
@@ -113,7 +131,8 @@ def detection_loss(
     score = logits.detach().sigmoid()
     targets, object_targets = torch.zeros_like(logits), torch.zeros_like(objects)
     weights = 0.75 * score**2 * negatives[:, None, :]
-    object_weights = 0.75 * objects.detach().sigmoid() ** 2 * exhaustive[:, None]
+    doubt = 0.75 * objects.detach().sigmoid() ** 2
+    object_weights = doubt * exhaustive[:, None]
     box_loss, total = logits.new_zeros(()), 0.0
     for i, truth in enumerate(truths):
         if not len(truth.boxes):
@@ -133,6 +152,8 @@ def detection_loss(
         value = weights[i, positive] * (known != UNKNOWN)
         weights[i, positive] = torch.where(known == MATCH, 1.0, value)
         targets[i, positive] = target[:, None] * (known == MATCH)
+        is_part = are_parts(boxes[i].detach(), truth.boxes[~weak])
+        object_weights[i] = torch.where(is_part, doubt[i], object_weights[i])
         strong = ~weak[owner]
         object_targets[i, positive[strong]] = target[strong]
         object_weights[i, positive] = strong.to(object_weights.dtype)

@@ -22,7 +22,9 @@ from grounding_sdk.models.mini.losses import (
     MATCH,
     OTHER,
     UNKNOWN,
+    Truth,
     assign,
+    detection_loss,
     mask_loss,
     pair_iou,
 )
@@ -217,6 +219,30 @@ def test_the_best_positions_get_the_object() -> None:
     assert set(owner.tolist()) == {0}
     assert target.max() == pytest.approx(float(iou.max()), abs=1e-4)
     assert iou[chosen, 0].min() >= iou[:, 0].topk(12).values.min()
+
+
+def test_where_not_all_is_labelled_a_part_of_an_object_is_still_no_object() -> None:
+    boxes = torch.tensor([[0.0, 0, 32, 32], [4, 4, 20, 12], [40, 40, 60, 60]])  # whole, part, other
+    objects = torch.zeros(1, 3, requires_grad=True)
+    truth = Truth(
+        torch.tensor([[0.0, 0, 32, 32]]),
+        torch.tensor([0]),
+        torch.tensor([False]),
+        torch.tensor([[MATCH]]),
+    )
+    loss, _ = detection_loss(
+        (torch.zeros(1, 3, 1), boxes[None], objects),
+        torch.tensor([[16.0, 16], [60, 60], [60, 60]]),  # only the first is within the object
+        torch.full((3,), 8.0),
+        [truth],
+        torch.tensor([[False]]),
+        torch.tensor([False]),
+    )
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert objects.grad is not None
+    whole, part, other = objects.grad[0].tolist()
+    assert whole < 0 < part
+    assert other == 0
 
 
 def test_a_perfect_mask_costs_little_and_a_wrong_one_much() -> None:
