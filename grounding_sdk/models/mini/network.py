@@ -326,6 +326,8 @@ class TextEncoder(nn.Module):
 
 WIDTH = 128  # channels of the detector and size of the space where regions meet words
 RARE = 5.0  # minus the logit of a class where nothing is
+FOREIGN = 1.5  # how much more ImageNet's classes weigh where COCO's names say nothing of a phrase
+LOOKS_MOST = 2.0  # logits that the right colour adds at most: it is no reason to see the thing
 
 
 class Separable(nn.Sequential):
@@ -539,7 +541,8 @@ class RegionTextHead(nn.Module):
         names, sides, objectness = self.compare(regions, phrases)
         centres, _ = positions(4 * features[0].shape[-2], 4 * features[0].shape[-1])
         boxes = boxes_from_sides(centres.to(sides.device), sides)
-        return names + self.looks(features, boxes, phrases), sides, objectness
+        looks = self.looks(features, boxes, phrases).clamp(max=LOOKS_MOST)
+        return names + looks, sides, objectness
 
     def call(
         self, features: list[Tensor], sight: Sight, phrases: Tensor
@@ -570,13 +573,14 @@ class RegionTextHead(nn.Module):
     def compare(self, regions: Regions, phrases: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Score what `describe` gave; see `call`."""
         vectors = self.log_scale.exp() * self.phrases(phrases)
-        objects = self.object_evidence * self.known_objects(phrases)
+        objects = self.known_objects(phrases)
+        classes = self.class_evidence * self.known_classes(phrases)
+        if not self.training:  # lessons would unlearn it: their names have boxes to be learned by
+            classes = classes * (1 + FOREIGN * (1 - objects.sum(1, keepdim=True)))
         logits = regions.vectors @ vectors.T + self.bias
-        logits = logits + (regions.classes + RARE) @ objects.T
+        logits = logits + (regions.classes + RARE) @ (self.object_evidence * objects).T
         known = (regions.known - regions.known.mean(1, keepdim=True)) / 3.0
-        known = torch.einsum(
-            "kc,bchw->bkhw", self.class_evidence * self.known_classes(phrases), known
-        )
+        known = torch.einsum("kc,bchw->bkhw", classes, known)
         height, width = known.shape[-2:]
         grids = [(height * MULTIPLE // s, width * MULTIPLE // s) for s in STRIDES]
         spread = [functional.interpolate(known, size=g, mode="bilinear") for g in grids]

@@ -24,6 +24,7 @@ from grounding_sdk.query import Query
 
 ROOT = Path(__file__).parents[3] / "weights"
 WEIGHTS = ROOT / "mini"
+DEMOS = ROOT.parent / "demos" / "images"
 
 
 @pytest.fixture(scope="module")
@@ -95,6 +96,13 @@ def test_a_plain_name_says_nothing_of_looks(detector: MiniDetector) -> None:
     looks, encode = detector.network.model.detector.looks, detector.network.phrases
     assert not looks.read(encode(["dog", "tram", "person"])).any()
     assert looks.read(encode(["red dog", "blue car"])).any(1).all()
+
+
+def test_the_right_colour_alone_is_no_reason_to_see_a_thing(detector: MiniDetector) -> None:
+    rocket, cat = (Image.load(DEMOS / name) for name in ("rocket.jpg", "cat.jpg"))
+    query = Query.of("african grey . tabby")  # a parrot, and the cat
+    assert not detector.detect([rocket], [query])[0]
+    assert set(detector.detect([cat], [query])[0]["class_name"]) == {"tabby"}
 
 
 def test_fast_is_close_to_exact(
