@@ -11,6 +11,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
+import numpy as np
 import yaml
 
 from grounding_sdk.errors import ConfigError, PipelineError
@@ -87,8 +88,9 @@ class Pipeline:
         """Yields results in order while the next ones are made in the background.
 
         While you use a result, the segmenter is at the next batch, the detector at the one after
-        it, and the pictures after these are read. `images` is iterated in your thread, stages run
-        in others, but none is called twice at a time, except for those that keep nothing and those
+        it, and the pictures after these are read. `images` is iterated in your thread, where arrays
+        are copied, so that one may be filled again for each frame of a video. Stages run in other
+        threads, but none is called twice at a time, except for those that keep nothing and those
         of models that gain from it (`batches_at_once`, as "mini" does on a CPU). When the iterator
         has ended, failed or been closed, and Ctrl-C does that too, all threads are gone; what is in
         a stage then is waited for.
@@ -117,7 +119,7 @@ class Pipeline:
         window = max(batch_size, read_ahead) if by_size else batch_size
         threads = Threads(self.stages, read_ahead // batch_size)
         under_way: deque[tuple[int, Future[Batch]]] = deque()
-        numbered = enumerate(images)
+        numbered = enumerate(map(_of_now, images))
         try:
             while taken := list(islice(numbered, window)):
                 under_way += threads.begin(taken, query, batch_size)
@@ -170,6 +172,14 @@ class Pipeline:
 
     def __repr__(self) -> str:
         return f"Pipeline({' -> '.join(stage.name for stage in self.stages)})"
+
+
+def _of_now(image: ImageLike | Grounding) -> ImageLike | Grounding:
+    """Copies an array, which may hold the next picture when its turn comes."""
+    if isinstance(image, np.ndarray):
+        image = image.copy()
+        image.flags.writeable = False  # so that it is not copied again
+    return image
 
 
 def _delivered(under_way: tuple[int, Future[Batch]], on_error: OnError) -> Iterator[Grounding]:

@@ -137,6 +137,18 @@ def test_a_stream_is_lazy():
     assert not background_threads()
 
 
+@pytest.mark.parametrize("batch_size, read_ahead", [(1, 1), (2, 8), (5, 5)])
+def test_an_array_may_be_filled_again_for_each_picture(batch_size, read_ahead):
+    def frames():
+        frame = np.zeros((8, 8, 3), np.uint8)
+        for i in range(9):
+            frame[:] = i
+            yield frame
+
+    results = streamed(frames(), batch_size=batch_size, read_ahead=read_ahead)
+    assert [int(r.image.pixels[0, 0, 0]) for r in results] == list(range(9))
+
+
 class SameSizeDetector(FakeDetector):
     """Notes the sizes of the images that it sees together."""
 
