@@ -37,6 +37,33 @@ SAM: Mapping[str, dict[str, Any]] = {
     "h": {"hidden_size": 1280, "num_hidden_layers": 32, "num_attention_heads": 16}
     | {"mlp_dim": 5120, "global_attn_indexes": [7, 15, 23, 31]},
 }
+# As the configurations of the sam2 package have it.
+SAM2: Mapping[str, dict[str, Any]] = {
+    "tiny": {"hidden_size": 96},
+    "small": {"hidden_size": 96, "blocks_per_stage": [1, 2, 11, 2]}
+    | {"global_attention_blocks": [7, 10, 13]},
+    "base-plus": {"hidden_size": 112, "num_attention_heads": 2, "blocks_per_stage": [2, 3, 16, 3]}
+    | {"global_attention_blocks": [12, 16, 20]}
+    | {"window_positional_embedding_background_size": [14, 14]},
+    "large": {"hidden_size": 144, "num_attention_heads": 2, "blocks_per_stage": [2, 6, 36, 4]}
+    | {"global_attention_blocks": [23, 33, 43], "window_size_per_stage": [8, 4, 16, 8]},
+}
+DINO_SWIN = {"model_type": "swin", "out_features": ["stage2", "stage3", "stage4"]}
+SWIN: Mapping[str, dict[str, Any]] = {
+    "tiny": {},
+    "base": {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32]}
+    | {"window_size": 12, "image_size": 384},
+    "large": {"embed_dim": 192, "depths": [2, 2, 18, 2], "num_heads": [6, 12, 24, 48]}
+    | {"window_size": 12, "image_size": 384},
+}
+TINY_SAM = {"hidden_size": 32, "output_channels": 32, "num_hidden_layers": 3, "mlp_dim": 64}
+TINY_SAM |= {"num_attention_heads": 2, "image_size": 64, "patch_size": 8, "window_size": 3}
+TINY_SAM |= {"global_attn_indexes": [0, 2], "num_pos_feats": 16}
+TINY_SAM2 = {"hidden_size": 8, "image_size": [64, 64], "blocks_per_stage": [1, 1, 2, 1]}
+TINY_SAM2 |= {"global_attention_blocks": [3], "window_size_per_stage": [4, 4, 4, 2]}
+TINY_SAM2 |= {"window_positional_embedding_background_size": [2, 2]}
+TINY_DECODER = {"hidden_size": 32, "mlp_dim": 64}
+TINY_DECODER |= {"num_attention_heads": 2, "iou_head_hidden_dim": 32}
 
 
 def save_random(name: str, kind: str, folder: Path, *, tiny: bool = False, seed: int = 0) -> Path:
@@ -113,12 +140,13 @@ def _clip_tokenizer() -> Any:
     return hf.CLIPTokenizer(vocab=vocabulary, merges=[], pad_token="!", model_max_length=16)
 
 
-def _grounding_dino(folder: Path, tiny: bool) -> Path:
+def _grounding_dino(prefix: str, size: str, folder: Path, tiny: bool) -> Path:
     tokenizer = _bert_tokenizer()
-    config = hf.GroundingDinoConfig(**(_tiny_dino(len(tokenizer)) if tiny else {}))
-    _randomized(hf.GroundingDinoForObjectDetection(config)).save_pretrained(folder)
-    size = {"shortest_edge": 80, "longest_edge": 160} if tiny else None
-    image_processor = hf.GroundingDinoImageProcessor(**({"size": size} if size else {}))
+    parts = _tiny_dino(len(tokenizer)) if tiny else {"backbone_config": DINO_SWIN | SWIN[size]}
+    config = getattr(hf, f"{prefix}Config")(**parts)
+    _randomized(getattr(hf, f"{prefix}ForObjectDetection")(config)).save_pretrained(folder)
+    sides = {"shortest_edge": 80, "longest_edge": 160} if tiny else None
+    image_processor = hf.GroundingDinoImageProcessor(**({"size": sides} if sides else {}))
     hf.GroundingDinoProcessor(image_processor, tokenizer).save_pretrained(folder)
     return folder
 
@@ -127,9 +155,8 @@ def _tiny_dino(vocabulary: int) -> dict[str, Any]:
     heads = {f"{part}_attention_heads": 4 for part in ("encoder", "decoder")}
     sizes = {f"{part}_ffn_dim": 37 for part in ("encoder", "decoder")}
     depth = {f"{part}_layers": 2 for part in ("encoder", "decoder")}
-    swin = {"model_type": "swin", "image_size": 64, "embed_dim": 16, "depths": [1, 1, 1, 1]}
+    swin = DINO_SWIN | {"image_size": 64, "embed_dim": 16, "depths": [1, 1, 1, 1]}
     swin |= {"num_heads": [2, 2, 2, 2], "window_size": 4}
-    swin |= {"out_features": ["stage2", "stage3", "stage4"]}
     text = {"model_type": "bert", "hidden_size": 32, "intermediate_size": 37}
     text |= {"num_hidden_layers": 2, "num_attention_heads": 4, "vocab_size": vocabulary}
     small = {"d_model": 64, "num_queries": 30, "max_text_len": 64}
@@ -148,25 +175,39 @@ def _bert_tokenizer() -> Any:
     return hf.BertTokenizer(vocab={token: index for index, token in enumerate(tokens)})
 
 
-def _sam(size: str, folder: Path, tiny: bool) -> Path:
-    small: dict[str, Any] = {
-        "hidden_size": 32,
-        "output_channels": 32,
-        "num_hidden_layers": 3,
-        "mlp_dim": 64,
-    }
-    small |= {"num_attention_heads": 2, "image_size": 64, "patch_size": 8, "window_size": 3}
-    small |= {"global_attn_indexes": [0, 2], "num_pos_feats": 16}
-    parts: dict[str, Any] = {"vision_config": small if tiny else SAM[size]}
+def _sam(size: str, folder: Path, tiny: bool, prefix: str = "Sam") -> Path:
+    vision = TINY_SAM if tiny else SAM[size]
+    parts: dict[str, Any] = {"vision_config": vision}
     if tiny:
         parts["prompt_encoder_config"] = {"hidden_size": 32, "image_size": 64, "patch_size": 8}
-        parts["mask_decoder_config"] = {"hidden_size": 32, "mlp_dim": 64}
-        parts["mask_decoder_config"] |= {"num_attention_heads": 2, "iou_head_hidden_dim": 32}
-    config = hf.SamConfig(**parts)
-    _randomized(hf.SamModel(config)).save_pretrained(folder)
+        parts["mask_decoder_config"] = TINY_DECODER
+    config = getattr(hf, f"{prefix}Config")(**parts)
+    if prefix == "SamHQ":  # whose decoder reads the encoder's early features
+        config.mask_decoder_config.vit_dim = config.vision_config.hidden_size
+    _randomized(getattr(hf, f"{prefix}Model")(config)).save_pretrained(folder)
     side = config.vision_config.image_size
     square = {"height": side, "width": side}
     hf.SamImageProcessor(size={"longest_edge": side}, pad_size=square).save_pretrained(folder)
+    return folder
+
+
+def _sam2(size: str, folder: Path, tiny: bool) -> Path:
+    backbone = {"model_type": "sam2_hiera_det_model", **(TINY_SAM2 if tiny else SAM2[size])}
+    width = backbone["hidden_size"]
+    backbone["embed_dim_per_stage"] = [width, 2 * width, 4 * width, 8 * width]
+    heads = backbone.get("num_attention_heads", 1)
+    backbone["num_attention_heads_per_stage"] = [heads, 2 * heads, 4 * heads, 8 * heads]
+    vision: dict[str, Any] = {"model_type": "sam2_vision_model", "backbone_config": backbone}
+    vision["backbone_channel_list"] = backbone["embed_dim_per_stage"][::-1]
+    parts: dict[str, Any] = {"vision_config": vision}
+    if tiny:
+        vision |= {"backbone_feature_sizes": [[16, 16], [8, 8], [4, 4]], "fpn_hidden_size": 32}
+        parts["prompt_encoder_config"] = {"hidden_size": 32, "image_size": 64, "patch_size": 16}
+        parts["mask_decoder_config"] = TINY_DECODER
+    config = hf.Sam2Config(**parts)
+    _randomized(hf.Sam2Model(config)).save_pretrained(folder)
+    side = config.prompt_encoder_config.image_size
+    hf.Sam2ImageProcessor(size={"height": side, "width": side}).save_pretrained(folder)
     return folder
 
 
@@ -221,10 +262,23 @@ BUILDERS: Mapping[str, Mapping[str, Callable[[Path, bool], Path]]] = MappingProx
                 )
                 for name in ("large-ensemble", "large")
             },
-            "grounding-dino:tiny": _grounding_dino,
+            **{
+                f"grounding-dino:{size}": partial(_grounding_dino, "GroundingDino", size)
+                for size in ("tiny", "base")
+            },
+            **{
+                f"mm-grounding-dino:{size}{data}": partial(_grounding_dino, "MMGroundingDino", size)
+                for size in SWIN
+                for data in (("",) if size == "tiny" else ("", "-all"))
+            },
+            **{
+                f"llmdet:{size}": partial(_grounding_dino, "MMGroundingDino", size) for size in SWIN
+            },
         },
         SEGMENTER: {
             **{f"sam:vit-{size}": partial(_sam, size) for size in SAM},
+            **{f"sam-hq:vit-{size}": partial(_sam, size, prefix="SamHQ") for size in SAM},
+            **{f"sam2:{size}": partial(_sam2, size) for size in SAM2},
             **{f"segment-anything:vit-{size}": partial(_segment_anything, size) for size in SAM},
         },
     }

@@ -6,12 +6,15 @@ import sys
 import numpy as np
 import PIL.Image
 import pytest
+import torch
 from torch_threads import one_thread  # noqa: F401
 from weights_on_disk import isolate
 
 from grounding_sdk import FakeDetector, FakeSegmenter, register_detector, register_segmenter
+from grounding_sdk.benchmark import random_models
 from grounding_sdk.benchmark.random_models import BUILDERS
 from grounding_sdk.cli import main
+from grounding_sdk.models import catalog
 from grounding_sdk.models.catalog import lookup
 
 
@@ -65,9 +68,17 @@ def test_grounding_dino_is_asked_as_its_documentation_says(capsys):
     assert report["parity"]["box_max_difference_pixels"] < 0.1
 
 
-def test_models_without_a_usual_path_are_asked_piece_by_piece(capsys):
-    report = bench(capsys, "mini", "mini")
-    assert report["weights"] == {"detector": "checkpoint", "segmenter": "checkpoint"}
+@pytest.mark.parametrize(
+    "detector, segmenter, weights",
+    [
+        ("mini", "mini", "checkpoint"),
+        ("mm-grounding-dino:base", "sam-hq:vit-b", "random"),
+        ("llmdet:tiny", "sam2:large", "random"),
+    ],
+)
+def test_models_without_a_usual_path_are_asked_piece_by_piece(capsys, detector, segmenter, weights):
+    report = bench(capsys, detector, segmenter, "--tiny")
+    assert report["weights"] == {"detector": weights, "segmenter": weights}
     assert "one phrase at a time" in report["reference"]["detector"]
     assert "one box at a time" in report["reference"]["segmenter"]
     assert report["parity"]["mask_iou_min"] > 0.99
@@ -179,3 +190,28 @@ def test_what_cannot_be_measured_is_refused(capsys):
 def test_random_models_are_ones_of_the_catalog():
     for kind, builders in BUILDERS.items():
         assert all(lookup(name, kind).name == name for name in builders)
+        left_out = {info.name for info in catalog.models(kind)} - set(builders)
+        assert left_out < {"mini", "omdet-turbo:tiny", "sam3", "edgetam", "sam3-tracker"}
+
+
+@pytest.mark.parametrize(
+    "kind, name, more",
+    [
+        ("detector", "mm-grounding-dino:large", 0),
+        ("segmenter", "sam-hq:vit-h", 0),
+        # Besides, the checkpoints have what videos need.
+        *[("segmenter", f"sam2:{size}", 30) for size in ("tiny", "small", "base-plus", "large")],
+    ],
+)
+def test_random_models_are_as_large_as_published_ones(monkeypatch, tmp_path, kind, name, more):
+    made = []
+
+    def stop(model):
+        made.append(sum(parameter.numel() for parameter in model.parameters()))
+        raise InterruptedError
+
+    monkeypatch.setattr(random_models, "_randomized", stop)
+    with pytest.raises(InterruptedError), torch.device("meta"):
+        BUILDERS[kind][name](tmp_path, False)
+    published = lookup(name, kind).megabytes
+    assert 4 * made[0] / 1e6 + more == pytest.approx(published, rel=0.01)
