@@ -48,7 +48,7 @@ SAM2: Mapping[str, dict[str, Any]] = {
     "large": {"hidden_size": 144, "num_attention_heads": 2, "blocks_per_stage": [2, 6, 36, 4]}
     | {"global_attention_blocks": [23, 33, 43], "window_size_per_stage": [8, 4, 16, 8]},
 }
-DINO_SWIN = {"model_type": "swin", "out_features": ["stage2", "stage3", "stage4"]}
+DINO_SWIN: dict[str, Any] = {"model_type": "swin", "out_features": ["stage2", "stage3", "stage4"]}
 SWIN: Mapping[str, dict[str, Any]] = {
     "tiny": {},
     "base": {"embed_dim": 128, "depths": [2, 2, 18, 2], "num_heads": [4, 8, 16, 32]}
@@ -56,13 +56,22 @@ SWIN: Mapping[str, dict[str, Any]] = {
     "large": {"embed_dim": 192, "depths": [2, 2, 18, 2], "num_heads": [6, 12, 24, 48]}
     | {"window_size": 12, "image_size": 384},
 }
-TINY_SAM = {"hidden_size": 32, "output_channels": 32, "num_hidden_layers": 3, "mlp_dim": 64}
+TINY_SAM: dict[str, Any] = {
+    "hidden_size": 32,
+    "output_channels": 32,
+    "num_hidden_layers": 3,
+    "mlp_dim": 64,
+}
 TINY_SAM |= {"num_attention_heads": 2, "image_size": 64, "patch_size": 8, "window_size": 3}
 TINY_SAM |= {"global_attn_indexes": [0, 2], "num_pos_feats": 16}
-TINY_SAM2 = {"hidden_size": 8, "image_size": [64, 64], "blocks_per_stage": [1, 1, 2, 1]}
+TINY_SAM2: dict[str, Any] = {
+    "hidden_size": 8,
+    "image_size": [64, 64],
+    "blocks_per_stage": [1, 1, 2, 1],
+}
 TINY_SAM2 |= {"global_attention_blocks": [3], "window_size_per_stage": [4, 4, 4, 2]}
 TINY_SAM2 |= {"window_positional_embedding_background_size": [2, 2]}
-TINY_DECODER = {"hidden_size": 32, "mlp_dim": 64}
+TINY_DECODER: dict[str, Any] = {"hidden_size": 32, "mlp_dim": 64}
 TINY_DECODER |= {"num_attention_heads": 2, "iou_head_hidden_dim": 32}
 
 
