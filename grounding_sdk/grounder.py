@@ -37,8 +37,7 @@ class Grounder:
             looks at each picture as a whole.
         merge: How duplicates are removed; None keeps them.
         refine: How masks are cleaned up; None leaves them as the segmenter made them.
-        cache: Where pictures that the segmenter has encoded are kept for the next query on them;
-            see `Segment`. None keeps nothing.
+        cache: Where encoded pictures are kept for the next query; see `Segment`. None: nowhere.
         device: "cpu", "cuda", "cuda:1", ...; None takes a GPU where there is one.
         offline: Whether to keep off the model hub; None follows GROUNDING_SDK_OFFLINE and
             HF_HUB_OFFLINE.
@@ -67,13 +66,17 @@ class Grounder:
     ) -> None:
         stages: list[StageLike] = [Parse(reader, rewriter)]
         model = load_detector(detector, device=device, offline=offline, precision=precision)
-        stages.append(Detect(model, threshold) if tile is None else Tile(model, threshold, tile))
+        kept = cache if cache == MEMORY else open_cache(cache)  # once, for both models
+        if tile is None:
+            stages.append(Detect(model, threshold, cache=kept))
+        else:
+            stages.append(Tile(model, threshold, tile))
         if merge is not None:
             stages.append(merge)
         stages.append(Relate())
         if segmenter is not None:
             masker = load_segmenter(segmenter, device=device, offline=offline, precision=precision)
-            stages.append(Segment(masker, cache))
+            stages.append(Segment(masker, kept))
             if refine is not None:
                 stages.append(refine)
         self.pipeline = Pipeline(stages)
@@ -81,8 +84,8 @@ class Grounder:
     @property
     def cache(self) -> EmbeddingCache | None:
         """Where encoded pictures are kept, with `stats()` and `clear()`; None for nowhere."""
-        kept = [stage.cache for stage in self.pipeline.stages if isinstance(stage, Segment)]
-        return open_cache(kept[0]) if kept else None
+        kept = [each.cache for each in self.pipeline.stages if isinstance(each, Detect | Segment)]
+        return open_cache(kept[-1])
 
     def __call__(self, image: ImageLike, query: QueryLike) -> Grounding:
         """Grounds a query in one image.

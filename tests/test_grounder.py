@@ -123,7 +123,8 @@ def test_where_embeddings_are_kept_can_be_chosen(tmp_path):
     fakes = FakeDetector(), FakeSegmenter()
     assert Grounder(*fakes).cache is shared_cache()
     assert Grounder(*fakes, cache=None).cache is None
-    assert Grounder(fakes[0], None).cache is None
+    assert Grounder(fakes[0], None).cache is shared_cache()
+    assert Grounder(fakes[0], None, tile=64).cache is None  # tiles would leave no room for others
     assert Grounder(*fakes, cache=tmp_path).cache.name == str(tmp_path)
 
 

@@ -303,7 +303,7 @@ class _Ours:
         self.threshold = self.pair.detector.default_threshold
 
     def detect(self, image: Image, *, warm_up: bool) -> Found:
-        stage = Detect(self.pair.detector, self.threshold)
+        stage = Detect(self.pair.detector, self.threshold, cache=self.cache)
         found = stage([Grounding.ask(image, list(self.phrases))])[0].detections
         labels = [str(phrase) for phrase in found.data["phrase"]]
         return Found(found.xyxy, np.asarray(found.confidence), labels)

@@ -4,7 +4,7 @@ An embedding is kept under the model that made it, the model's precision and the
 Two models are one if they have the same `weights_id` (the registry gives it to what it loads from
 files: what the files are, and the device); any other is only itself.
 
-A segmenter may have the methods of `PacksEmbeddings`. Without them, the size of an embedding is
+A model may have the methods of `PacksEmbeddings`. Without them, the size of an embedding is
 that of the tensors and arrays in it, and on disk go only embeddings of types known there.
 """
 
@@ -27,18 +27,18 @@ from typing import TYPE_CHECKING, Any, Protocol
 from grounding_sdk import __version__
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.image import Image
-from grounding_sdk.models.ports import Embedding, Segmenter
+from grounding_sdk.models.ports import Embedding, EncodesImages
 
 if TYPE_CHECKING:
     from grounding_sdk.models.cache_disk import EmbeddingFolder
 
 MEMORY = "memory"  # name of the cache that all pipelines share
-MEMORY_BYTES = 256_000_000  # 60 pictures for SAM, 15 for SAM 2
+MEMORY_BYTES = 256_000_000  # 60 pictures for SAM, 15 for SAM 2 or OWLv2 and SAM
 DISK_BYTES = 4_000_000_000
 
 
 class PacksEmbeddings(Protocol):
-    """What a segmenter may tell of its embeddings; each method may be missing."""
+    """What a model may tell of its embeddings; each method may be missing."""
 
     def embedding_bytes(self, embedding: Embedding) -> int:
         """How much memory it holds."""
@@ -112,7 +112,7 @@ class EmbeddingCache:
         self._serials = itertools.count()
         self._bytes = self._hits = self._disk_hits = self._misses = 0
 
-    def encode(self, model: Segmenter, images: Sequence[Image]) -> list[Embedding]:
+    def encode(self, model: EncodesImages, images: Sequence[Image]) -> list[Embedding]:
         """Returns an embedding for each image: `model.encode` runs on those not known, at once."""
         identity = self._identity(model)
         if identity is None:
@@ -169,7 +169,10 @@ class EmbeddingCache:
         return f"EmbeddingCache({self.name!r})"
 
     def _make(
-        self, model: Segmenter, mine: Mapping[Any, Image], futures: Mapping[Any, Future[Embedding]]
+        self,
+        model: EncodesImages,
+        mine: Mapping[Any, Image],
+        futures: Mapping[Any, Future[Embedding]],
     ) -> None:
         try:
             found = {key: self._read(model, key) for key in mine}
@@ -204,7 +207,7 @@ class EmbeddingCache:
         while self._bytes > self.max_bytes:
             self._bytes -= self._entries.popitem(last=False)[1][1]
 
-    def _identity(self, model: Segmenter) -> Hashable | None:
+    def _identity(self, model: EncodesImages) -> Hashable | None:
         """What the model is known by; None if it cannot be told from another."""
         weights = getattr(model, "weights_id", None)
         if weights is not None:
@@ -226,11 +229,11 @@ class EmbeddingCache:
         for key in [key for key in self._entries if key[0] in serials]:  # type: ignore[index]
             self._bytes -= self._entries.pop(key)[1]
 
-    def _read(self, model: Segmenter, key: Any) -> Embedding | None:
+    def _read(self, model: EncodesImages, key: Any) -> Embedding | None:
         name = _file_name(key)
         return self._disk.read(model, name) if self._disk and name else None
 
-    def _write(self, model: Segmenter, key: Any, embedding: Embedding) -> None:
+    def _write(self, model: EncodesImages, key: Any, embedding: Embedding) -> None:
         name = _file_name(key)
         if self._disk and name:
             self._disk.write(model, name, embedding)

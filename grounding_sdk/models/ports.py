@@ -47,6 +47,26 @@ class Detector(Protocol):
         ...
 
 
+@runtime_checkable
+class EncodesImages(Protocol):
+    """Reads an image once, for any number of questions."""
+
+    def encode(self, images: Sequence[Image]) -> list[Embedding]:
+        """Returns one embedding for each image."""
+        ...
+
+
+@runtime_checkable
+class EncodingDetector(EncodesImages, Protocol):
+    """What a detector may have besides, if what it makes of an image depends on no question."""
+
+    def detect_encoded(
+        self, embeddings: Sequence[Embedding], images: Sequence[Image], queries: Sequence[Query]
+    ) -> list[sv.Detections]:
+        """As `Detector.detect`, with the embeddings of the images."""
+        ...
+
+
 @dataclass(frozen=True)
 class MaskPrediction:
     """Masks for N prompts, M for each.

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import ClassVar, TypeAlias
 
 import cv2
@@ -18,6 +19,7 @@ import supervision as sv
 from grounding_sdk.detections import Size, compact_masks, mask_crop
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.image import Image
+from grounding_sdk.models.cache import EmbeddingCache
 from grounding_sdk.query import Query
 from grounding_sdk.stages.detect import Detect
 from grounding_sdk.stages.seams import merge_views
@@ -47,12 +49,15 @@ class Tile(Detect):
             is smaller than that is whole in some tile.
         full_view: Whether to look at the whole picture too, for what is larger than a tile.
         batch_size: How many tiles the detector is given at a time; results do not depend on it.
+        cache: As for `Detect`. Nothing is kept unless asked for: a large picture has many tiles,
+            which would leave no room for other pictures.
     """
 
     tile: int = 1024
     overlap: float = 0.25
     full_view: bool = True
     batch_size: int = 4
+    cache: EmbeddingCache | str | Path | None = field(default=None, kw_only=True)
 
     name: ClassVar[str] = "tile"
 

@@ -75,16 +75,28 @@ class OwlDetector(SavedDetector, HasEngine):
 
         The image tower runs once for the batch, the text tower once for each new text.
         """
+        return self.detect_encoded(self.encode(images), images, queries)
+
+    @torch.inference_mode()
+    def encode(self, images: Sequence[Image]) -> list[torch.Tensor]:
+        """Runs the image tower: a feature map (h, w, D) for each image."""
         if not images:
             return []
+        pixels = self._saved.pixel_values([self._shrunk(image.pixels) for image in images])
+        # Copies, so that each can be kept without the others.
+        return [each.clone() for each in (self._on_engine or self._encode)(pixels)]
+
+    @torch.inference_mode()
+    def detect_encoded(
+        self, embeddings: Sequence[torch.Tensor], images: Sequence[Image], queries: Sequence[Query]
+    ) -> list[sv.Detections]:
+        """As `detect`, with what `encode` gave for the images."""
         # All texts of the batch at once, so that images with the same query share their passes.
         texts = list(dict.fromkeys(text for query in queries for text in _templated(query)))
         vectors = self.texts(texts, check_per_pass(self.phrases_per_pass))
         vector_of = dict(zip(texts, vectors, strict=True))
-        pixels = self._saved.pixel_values([self._shrunk(image.pixels) for image in images])
-        feature_maps = (self._on_engine or self._encode)(pixels)
         results = []
-        for image, query, feature_map in zip(images, queries, feature_maps, strict=True):
+        for image, query, feature_map in zip(images, queries, embeddings, strict=True):
             asked = torch.stack([vector_of[text] for text in _templated(query)])
             boxes, scores = self._read(
                 feature_map.flatten(0, 1), asked.unflatten(0, (len(query), -1)), query
