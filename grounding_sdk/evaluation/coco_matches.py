@@ -1,6 +1,8 @@
 """What was found matched with what is there, by pycocotools, and figures from the matches.
 
-The matching is made once; figures over resampled pictures are read from the same matches.
+The matching is made once, and figures over resampled pictures are read from the same matches: a
+picture that is drawn twice counts twice, which gives what pycocotools gives for two copies of it
+(but for the order of equal scores).
 """
 
 from __future__ import annotations
@@ -8,9 +10,9 @@ from __future__ import annotations
 import contextlib
 import io
 from collections.abc import Callable, Mapping, Sequence
-from copy import copy
 from dataclasses import dataclass
-from typing import Any
+from itertools import islice
+from typing import Any, NamedTuple
 
 import numpy as np
 from pycocotools.coco import COCO
@@ -18,6 +20,7 @@ from pycocotools.cocoeval import COCOeval
 
 BOXES_A_PICTURE = 100
 SIZES = ("all", "small", "medium", "large")
+RECALLS = np.linspace(0.0, 1.0, 101)  # at which COCO reads precision
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,82 @@ def resampled_together(
     return results
 
 
+class Averages(NamedTuple):
+    """COCO's averages; NaN where there is no object.
+
+    Attributes:
+        ap: Average precision over IoUs from 0.50 to 0.95.
+        ap50: At an IoU of 0.5.
+        ar: Average recall over IoUs from 0.50 to 0.95, of 100 boxes a picture.
+        by_size: AP of small, medium and large objects.
+        by_class: AP50 of each category.
+    """
+
+    ap: float
+    ap50: float
+    ar: float
+    by_size: tuple[float, ...]
+    by_class: tuple[float, ...]
+
+    def row(self) -> list[float]:
+        """All of them in one row."""
+        return [self.ap, self.ap50, self.ar, *self.by_size, *self.by_class]
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """What was found of one category and size in all P pictures, best first.
+
+    Attributes:
+        pictures: (D,) of each result.
+        right: (T, D) bool at each IoU.
+        wrong: (T, D) bool; what is neither does not count.
+        there: (P,) number of objects.
+    """
+
+    pictures: np.ndarray
+    right: np.ndarray
+    wrong: np.ndarray
+    there: np.ndarray
+
+    @classmethod
+    def of(cls, matches: Sequence[Mapping[str, Any] | None], ious: int) -> Ranking:
+        """Rank what pycocotools matched in each picture, as it does itself."""
+        known = [(i, match) for i, match in enumerate(matches) if match is not None]
+        there = np.zeros(len(matches), int)
+        for i, match in known:
+            there[i] = (np.asarray(match["gtIgnore"]) == 0).sum()
+        scores = np.concatenate([[], *(match["dtScores"] for _, match in known)])
+        order = np.argsort(-scores, kind="stable")
+        counts = [len(match["dtScores"]) for _, match in known]
+        owner = np.repeat(np.array([i for i, _ in known], int), counts)
+        none = np.zeros((ious, 0), bool)
+        matched = np.concatenate([none, *(match["dtMatches"] > 0 for _, match in known)], 1)
+        ignored = np.concatenate([none, *(match["dtIgnore"] > 0 for _, match in known)], 1)
+        right, wrong = matched & ~ignored, ~matched & ~ignored
+        return cls(owner[order], right[:, order], wrong[:, order], there)
+
+    def averages(self, times: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Average precision (T,) and recall (T,) at each IoU; NaN where there is no object.
+
+        Args:
+            times: (P,) how often each picture counts.
+        """
+        objects = times @ self.there
+        if not objects:
+            unknown = np.full(len(self.right), np.nan)
+            return unknown, unknown
+        weight = times[self.pictures]
+        right, wrong = (self.right * weight).cumsum(1), (self.wrong * weight).cumsum(1)
+        precision = right / np.maximum(right + wrong, 1)
+        best = np.maximum.accumulate(precision[:, ::-1], 1)[:, ::-1]
+        best = np.pad(best, ((0, 0), (0, 1)))  # no precision where that recall is never reached
+        recall = right / objects
+        places = [np.searchsorted(row, RECALLS) for row in recall]
+        mean = np.array([row[place].mean() for row, place in zip(best, places, strict=True)])
+        return mean, recall.max(1, initial=0.0)
+
+
 class Matches:
     """COCO's matches of results with annotations.
 
@@ -98,42 +177,43 @@ class Matches:
             evaluation = COCOeval(known, found, kind)
             evaluation.params.useCats = int(not agnostic)
             evaluation.evaluate()
-            evaluation.accumulate()
         self.evaluation = evaluation
         self.pictures = len(evaluation.params.imgIds)
         self.categories: list[Any] = [None] if agnostic else list(evaluation.params.catIds)
+        of = iter(range(0, len(evaluation.evalImgs), self.pictures))
+        self.rankings = [
+            [
+                Ranking.of(
+                    evaluation.evalImgs[start : start + self.pictures],
+                    len(evaluation.params.iouThrs),
+                )
+                for start in islice(of, len(SIZES))
+            ]
+            for _ in self.categories
+        ]
 
-    def ap(self, *, iou: float | None = None, size: str = "all", category: Any = None) -> float:
-        """Average precision: at an IoU or over 0.50 to 0.95; of a size; of a category or all."""
-        precision = self.evaluation.eval["precision"][..., SIZES.index(size), -1]
-        if category is not None:
-            precision = precision[:, :, [self.categories.index(category)]]
-        return _mean_precision(precision, iou)
-
-    def ar(self) -> float:
-        """Average recall over IoUs from 0.50 to 0.95, of 100 boxes a picture."""
-        recall = self.evaluation.eval["recall"][:, :, 0, -1]
-        return float(recall[recall > -1].mean()) if (recall > -1).any() else float("nan")
+    def averages_of(self, chosen: np.ndarray) -> Averages:
+        """COCO's averages on chosen pictures (indices, repeats)."""
+        precision, recall = self._tables(chosen, len(SIZES))
+        return Averages(
+            ap=_mean(precision[:, 0]),
+            ap50=_mean(precision[:, 0, 0]),
+            ar=_mean(recall[:, 0]),
+            by_size=tuple(_mean(precision[:, size]) for size in range(1, len(SIZES))),
+            by_class=tuple(precision[:, 0, 0].tolist()),
+        )
 
     def ap_of(self, chosen: np.ndarray) -> tuple[float, float]:
         """Average precision over all IoUs, and at 0.5, on chosen pictures (indices, repeats)."""
-        sizes = len(self.evaluation.params.areaRng)
-        part = copy(self.evaluation)
-        part.evalImgs = [
-            self.evaluation.evalImgs[k * sizes * self.pictures + i]
-            for k in range(len(self.categories))
-            for i in chosen.tolist()
-        ]
-        part.params = copy(self.evaluation.params)
-        part.params.imgIds = list(range(len(chosen)))
-        part.params.areaRng = part.params.areaRng[:1]
-        part.params.areaRngLbl = part.params.areaRngLbl[:1]
-        part.params.maxDets = part.params.maxDets[-1:]
-        part._paramsEval = part.params
-        with contextlib.redirect_stdout(io.StringIO()):
-            part.accumulate()
-        precision = part.eval["precision"][..., 0, -1]
-        return _mean_precision(precision, None), _mean_precision(precision, 0.5)
+        precision, _ = self._tables(chosen, 1)
+        return _mean(precision), _mean(precision[:, 0, 0])
+
+    def _tables(self, chosen: np.ndarray, sizes: int) -> tuple[np.ndarray, np.ndarray]:
+        """Precision and recall (K, sizes, T)."""
+        times = np.bincount(chosen, minlength=self.pictures)
+        rows = [[ranking.averages(times) for ranking in row[:sizes]] for row in self.rankings]
+        precision, recall = np.array(rows).transpose(2, 0, 1, 3)
+        return precision, recall
 
     def hits(self) -> tuple[list[np.ndarray], list[np.ndarray], np.ndarray]:
         """What was found in each picture, at an IoU of 0.5.
@@ -163,11 +243,9 @@ class Matches:
         )
 
 
-def _mean_precision(precision: np.ndarray, iou: float | None) -> float:
-    """Over (T, R, K), T from an IoU of 0.50 by 0.05; -1 where there is no object."""
-    if iou is not None:
-        precision = precision[[round((iou - 0.5) / 0.05)]]
-    known = precision[precision > -1]
+def _mean(values: np.ndarray) -> float:
+    """Mean of what is known."""
+    known = values[~np.isnan(values)]
     return float(known.mean()) if known.size else float("nan")
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from pycocotools import mask as rle
+
 from grounding_sdk.errors import ImageNotFoundError
 from grounding_sdk.evaluation.annotations import (
     AnnotationsError,
@@ -49,13 +51,15 @@ def read_results(
     """Results in COCO's format, checked against the annotations that they are for.
 
     Args:
-        results: A list, or the path of a JSON file that holds one.
+        results: A list, or the path of a JSON file that holds one; a box that is missing is that
+            of the mask.
         truth: From `read_truth`.
 
     Raises:
         AnnotationsError: If something is missing or unknown.
     """
     listed = _load_results(results) if isinstance(results, str | Path) else list(results)
+    listed = [_with_box(result) for result in listed]
     needed = ("image_id", "category_id", "score", "bbox")
     read = [dict(result) for result in entries({"results": listed}, "results", *needed)]
     for key, there in (("image_id", truth["images"]), ("category_id", truth["categories"])):
@@ -92,6 +96,18 @@ def find_pictures(folder: str | Path, images: Sequence[Mapping[str, Any]]) -> li
             f"{missing[0]!r}: expected them there or in its folder 'images'"
         )
     return paths
+
+
+def _with_box(result: Any) -> Any:
+    """A result; where it has a mask alone, with the mask's box."""
+    if not isinstance(result, Mapping) or result.get("bbox") or not result.get("segmentation"):
+        return result
+    try:
+        return {**result, "bbox": rle.toBbox(result["segmentation"]).tolist()}
+    except (TypeError, ValueError, KeyError) as error:
+        raise AnnotationsError(
+            f"expected the segmentation of a result as compressed RLE, got {error}"
+        ) from error
 
 
 def _load_results(path: str | Path) -> list[Any]:

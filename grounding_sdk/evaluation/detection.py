@@ -9,7 +9,7 @@ good masks are where the boxes are right.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -166,8 +166,11 @@ def measure(
     blind = Matches(truth, found.results, agnostic=True)
     n = boxes.pictures
     figures: dict[str, Figure] = {}
-    figures["box_ap"], figures["box_ap50"] = resampled_together(boxes.ap_of, n, rounds)
-    figures["box_ar100"] = Figure(boxes.ar(), n)
+    averages = iter(resampled_together(lambda c: boxes.averages_of(c).row(), n, rounds))
+    for name in ("box_ap", "box_ap50", "box_ar100"):
+        figures[name] = next(averages)
+    by_size = {size: next(averages) for size in SIZES[1:]}
+    by_id = dict(zip(boxes.categories, averages, strict=True))
     figures["agnostic_ap"], figures["agnostic_ap50"] = resampled_together(blind.ap_of, n, rounds)
     scores, right, there = boxes.hits()
     first = np.array([r[0] if len(r) else False for r in right], float)
@@ -194,9 +197,9 @@ def measure(
         threshold=threshold,
         best_threshold=best_threshold(scores, right, there),
         figures=figures,
-        by_size={size: Figure(boxes.ap(size=size), n) for size in SIZES[1:]},
+        by_size=by_size,
         by_class={
-            c["name"]: Figure(boxes.ap(iou=0.5, category=c["id"]), counts[c["id"]])
+            c["name"]: replace(by_id[c["id"]], n=counts[c["id"]])
             for c in truth["categories"]
             if counts[c["id"]]
         },

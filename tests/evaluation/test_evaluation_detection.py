@@ -112,9 +112,9 @@ class Segmenter:
         return MaskPrediction(masks, np.ones((len(boxes), 1), np.float32))
 
 
-def oracle(results, kind="bbox", use_cats=1):
+def oracle(results, kind="bbox", use_cats=1, known=None):
     coco = COCO()
-    coco.dataset = {"info": {}, **truth()}
+    coco.dataset = {"info": {}, **(known or truth())}
     with contextlib.redirect_stdout(io.StringIO()):
         coco.createIndex()
         evaluation = COCOeval(coco, coco.loadRes([dict(r) for r in results]), kind)
@@ -137,11 +137,16 @@ def test_figures_are_those_of_pycocotools():
     sizes = {name: figure.value for name, figure in report.by_size.items()}
     assert sizes["medium"] == pytest.approx(named[4])
     assert np.isnan(sizes["large"])
-    assert report.by_class["dog"].to_dict() == {"value": 1.0, "n": 2, "interval": None}
+    assert report.by_class["dog"].to_dict() == {"value": 1.0, "n": 2, "interval": [1.0, 1.0]}
     assert report.by_class["cat"].value == 0
     assert "cup" not in report.by_class  # none is annotated
-    low, high = report.figures["box_ap50"].interval
-    assert low <= figures["box_ap50"] <= high
+    for figure in (
+        report.figures["box_ap50"],
+        report.figures["box_ar100"],
+        report.by_size["medium"],
+    ):
+        low, high = figure.interval
+        assert low <= figure.value <= high
     assert "mask_ap" not in figures
     assert "false_alarms" not in figures
     json.dumps(report.to_dict(), allow_nan=False)
@@ -216,6 +221,9 @@ def test_masks_in_results_are_judged():
     report = evaluate_results(whole, truth(), rounds=0)
     segments = [{k: v for k, v in r.items() if k != "bbox"} for r in whole]
     assert report.figures["mask_ap"].value == pytest.approx(oracle(segments, "segm")[0])
+    alone = evaluate_results(segments, truth(), rounds=0)  # the boxes of the masks
+    assert alone.figures["mask_ap"] == report.figures["mask_ap"]
+    assert alone.figures["box_ap50"].value == pytest.approx(1 / 2)  # the dogs
 
 
 def test_an_object_without_a_mask_does_not_count_for_masks(pictures):
@@ -246,6 +254,10 @@ def test_a_missing_picture_is_named(pictures):
         ([result(1, 99, 0, 0, 5, 5, 0.5)], "category_id 99"),
         ([{"image_id": 1, "category_id": DOG, "bbox": [0, 0, 5, 5]}], "no 'score'"),
         ([result(1, DOG, 0, 0, 0, 5, 0.5)], "no area"),
+        (
+            [{"image_id": 1, "category_id": DOG, "score": 1, "segmentation": [[0, 0, 5, 0, 5, 5]]}],
+            "compressed RLE",
+        ),
     ],
 )
 def test_results_that_do_not_fit_are_refused(results, message):
@@ -261,10 +273,33 @@ def test_a_results_file_that_is_none_is_refused(tmp_path, content, message):
 
 
 def test_resampled_figures_are_those_of_the_pictures_drawn():
-    matches = Matches(truth(), RESULTS)
-    whole = (matches.ap(), matches.ap(iou=0.5))
-    assert matches.ap_of(np.array([0, 1])) == pytest.approx(whole)
-    assert matches.ap_of(np.array([1, 1]))[1] == pytest.approx(1.0)
+    """A picture drawn twice is what pycocotools makes of two copies of it."""
+    random = np.random.default_rng(4)
+    boxes = [
+        (i, random.choice([DOG, CAT]), *random.integers(0, 60, 2), *random.integers(9, 60, 2))
+        for i in random.integers(1, 3, 30)
+    ]
+    boxes = [tuple(int(v) for v in box) for box in boxes]
+    found = [
+        result(i, c, x + int(random.integers(4)), y, w, h, float(random.random()))
+        for i, c, x, y, w, h in boxes * 2
+    ]
+    for chosen, copies in (([0, 1], {1: [1], 2: [2]}), ([1, 1, 0], {1: [1], 2: [2, 3]})):
+        many = [(copy, *box[1:]) for box in boxes for copy in copies[box[0]]]
+        repeated = truth(many)
+        repeated["images"].append({**repeated["images"][0], "id": 3})
+        wanted = oracle(
+            [{**r, "image_id": copy} for r in found for copy in copies[r["image_id"]]],
+            known=repeated,
+        )
+        mine = Matches(truth(boxes), found).averages_of(np.array(chosen))
+        assert (mine.ap, mine.ap50, mine.ar) == pytest.approx(tuple(wanted[[0, 1, 8]]))
+        sizes = [v if v >= 0 else float("nan") for v in wanted[3:6]]
+        assert mine.by_size == pytest.approx(tuple(sizes), nan_ok=True)
+        assert Matches(truth(boxes), found).ap_of(np.array(chosen)) == (mine.ap, mine.ap50)
+
+
+def test_nothing_to_measure_is_no_number():
     assert np.isnan(resampled(lambda chosen: float("nan"), 3, 5).value)
 
 
