@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
+import torch
 import yaml
 from torch import Tensor
 
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.models.mini.network import MULTIPLE
-from grounding_sdk.models.mini.sources import Source
+from grounding_sdk.models.mini.sources import READERS, Source
+from grounding_sdk.models.precision import Precision, check_precision, dtype_of
 
 # Losses and their parts, of one batch after another; None where the pool has nothing to teach.
 Batches: TypeAlias = Iterator[tuple[Tensor, dict[str, float]] | None]
 HEADS = ("detector", "looks", "masker")
+
+Kind = TypeVar("Kind", "TrainConfig", Source)
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,8 @@ class TrainConfig:
         seed: Of pictures, batches and prompts.
         threads: CPU threads.
         device: "cpu" or "cuda".
+        precision: "fast" takes the large products in bfloat16 where the device multiplies it in
+            hardware (see `models.precision`), "exact" never does. Weights are float32 in both.
     """
 
     start: str
@@ -65,27 +71,71 @@ class TrainConfig:
     seed: int = 0
     threads: int = 1
     device: str = "cpu"
+    precision: Precision = "fast"
 
     @classmethod
     def read(cls, path: str | Path) -> TrainConfig:
         """Read a YAML file.
 
         Raises:
-            ConfigError: If a field does not exist, a head is unknown or the size does not fit.
+            ConfigError: If it cannot be read, a field is missing or does not exist, a head or a
+                kind of source is unknown, or a number does not fit.
         """
-        given = yaml.safe_load(Path(path).read_text())
-        unknown = set(given) - {f.name for f in fields(cls)}
-        if unknown:
-            raise ConfigError(f"expected fields of TrainConfig, got also {sorted(unknown)}")
-        given["sources"] = tuple(Source(**_tuples(source)) for source in given["sources"])
-        config = cls(**_tuples(given))
-        if not set(config.heads) <= set(HEADS):
-            raise ConfigError(f"expected heads among {HEADS}, got {config.heads}")
-        if config.size % MULTIPLE:
-            raise ConfigError(
-                f"expected a size that is a multiple of {MULTIPLE}, got {config.size}"
-            )
+        try:
+            given = yaml.safe_load(Path(path).read_text())
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise ConfigError(f"cannot read the configuration {path}: {error}") from error
+        config = _filled(cls, given, str(path))
+        if not isinstance(config.sources, tuple) or not config.sources:
+            raise ConfigError(f"expected a list of sources in {path}, got {config.sources!r}")
+        sources = [
+            _filled(Source, source, f"source {i} of {path}")
+            for i, source in enumerate(config.sources, start=1)
+        ]
+        config = replace(config, sources=tuple(sources))
+        config.check()
         return config
+
+    def check(self) -> None:
+        """Does nothing where the run can work.
+
+        Raises:
+            ConfigError: If it cannot.
+        """
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if isinstance(field.default, int | float) and not isinstance(value, int | float):
+                raise ConfigError(
+                    f"expected {field.name} as a number, got {value!r}; YAML wants 5.0e-4, not 5e-4"
+                )
+        if not set(self.heads) <= set(HEADS):
+            raise ConfigError(f"expected heads among {HEADS}, got {self.heads}")
+        if self.size % MULTIPLE:
+            raise ConfigError(f"expected a size that is a multiple of {MULTIPLE}, got {self.size}")
+        for name in ("size", "slots", "batch", "minutes"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"expected {name} above zero, got {getattr(self, name)}")
+        if self.device.startswith("cuda") and not torch.cuda.is_available():
+            raise ConfigError(f"there is no GPU for device {self.device!r}; 'cpu' always works")
+        check_precision(self.precision)
+        for source in self.sources:
+            if not 0 <= source.absence <= 1:
+                raise ConfigError(f"expected absence between 0 and 1, got {source.absence}")
+            if source.kind not in READERS:
+                raise ConfigError(f"expected a kind among {tuple(READERS)}, got {source.kind!r}")
+            if not Path(source.path).exists():
+                raise ConfigError(f"expected a folder or a zip, found nothing at {source.path}")
+
+    def narrowed(self) -> torch.autocast:
+        """A context for the heads in training: products are as `precision` says."""
+        dtype = dtype_of(self.precision, self.device)
+        # Weights narrowed where no gradient is wanted would be kept for where one is: no cache.
+        return torch.autocast(
+            torch.device(self.device).type,
+            torch.bfloat16,
+            enabled=dtype == torch.bfloat16,
+            cache_enabled=False,
+        )
 
     @property
     def pool_directory(self) -> Path:
@@ -93,5 +143,19 @@ class TrainConfig:
         return Path(self.pool) if self.pool else Path(self.out) / "pool"
 
 
-def _tuples(given: dict[str, Any]) -> dict[str, Any]:
-    return {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+def _filled(kind: type[Kind], given: object, where: str) -> Kind:
+    """A dataclass of what YAML gave, lists as tuples."""
+    if not isinstance(given, dict):
+        raise ConfigError(f"expected fields of {kind.__name__} in {where}, got {given!r}")
+    there = {f.name: f for f in fields(kind)}
+    unknown = sorted(map(str, set(given) - set(there)))
+    if unknown:
+        raise ConfigError(
+            f"{where} has {', '.join(unknown)}, expected fields of {kind.__name__}: "
+            f"{', '.join(there)}"
+        )
+    missing = [name for name, f in there.items() if f.default is MISSING and name not in given]
+    if missing:
+        raise ConfigError(f"{where} lacks {', '.join(missing)}")
+    values: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in given.items()}
+    return kind(**values)

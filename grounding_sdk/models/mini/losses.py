@@ -121,7 +121,7 @@ def detection_loss(
         centres: (P, 2) of the positions.
         strides: (P,) of the positions.
         truths: Of each picture.
-        negatives: (B, K) bool: phrases whose absence the picture's source vouches for.
+        negatives: (B, K) in 0..1: how far the picture's source vouches for a phrase's absence.
         exhaustive: (B,) bool: background counts as "no object".
 
     Returns:

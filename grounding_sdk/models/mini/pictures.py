@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 import cv2
 import numpy as np
 
+from grounding_sdk.errors import ConfigError
 from grounding_sdk.models.mini.attributes import COLOURS, PATTERNS, colour_of, draw_pattern, dye
-from grounding_sdk.models.mini.sources import READERS, Files, Source, decode_mask
+from grounding_sdk.models.mini.sources import READERS, Files, Photo, Source, decode_mask
 
 GREY = 114
 COLOURLESS = ("person", "man", "woman", "skin", "face")  # people are not sorted by colour
@@ -59,6 +60,9 @@ class Pictures:
         size: Side of the pictures.
         random: Of all random choices, a generator or a seed.
         leave_out: Names; photos that show one are left out.
+
+    Raises:
+        ConfigError: If a set cannot be read or has nothing to learn from.
     """
 
     def __init__(
@@ -71,7 +75,7 @@ class Pictures:
         self.sources, self.size = sources, size
         self.random = np.random.default_rng(random)
         self.files = [Files(s.path) for s in sources]
-        read = [READERS[s.kind](f) for s, f in zip(sources, self.files, strict=True)]
+        read = [_read(s, f) for s, f in zip(sources, self.files, strict=True)]
         self.photos = [
             [p for p in photos if not any(a.name in leave_out for a in p.annotations)]
             for photos, _ in read
@@ -247,6 +251,18 @@ class Pictures:
         picture.add(name, mask, attribute=attribute)
         box = np.array([mask_box(mask)], np.float32)
         picture.boxes = np.concatenate([picture.boxes, box])
+
+
+def _read(source: Source, files: Files) -> tuple[list[Photo], list[str]]:
+    try:
+        photos, names = READERS[source.kind](files)
+    except (OSError, LookupError, TypeError, ValueError) as error:
+        raise ConfigError(
+            f"cannot read {source.path} as {source.kind!r}: {type(error).__name__}: {error}"
+        ) from error
+    if not photos:
+        raise ConfigError(f"{source.path} has no picture with something to learn from")
+    return photos, names
 
 
 def all_names(pictures: Pictures) -> list[str]:

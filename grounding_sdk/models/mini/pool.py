@@ -7,6 +7,7 @@ arrays of fixed shapes, so that processes share it and the disk may back it.
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from grounding_sdk.errors import ConfigError
 from grounding_sdk.models.mini.attributes import ATTRIBUTES
 from grounding_sdk.models.mini.config import TrainConfig
 from grounding_sdk.models.mini.network import MAPS
@@ -23,6 +25,7 @@ from grounding_sdk.models.mini.pictures import Picture
 OBJECTS = 64  # kept of a picture
 MASKS = 8
 MASK_SIDE = 80
+MEANING = "meaning.json"
 MASK_MARGIN = 0.4  # the stored window around a masked object, in parts of its box
 
 
@@ -43,6 +46,21 @@ class FeaturePool:
         self.masks = self._array("masks", (MASKS, MASK_SIDE, MASK_SIDE), np.uint8)
         self.mask_boxes = self._array("mask_boxes", (MASKS, 4), np.float32)
         self.info = self._array("info", (3,), np.int32)  # ready, source, number of masks
+
+    def claim(self, names: list[list[str]]) -> None:
+        """Keep what the pool's numbers mean, the names of each source, or compare it.
+
+        Raises:
+            ConfigError: If the pool was filled for other names, sources or sizes.
+        """
+        path, mine = self.directory / MEANING, {"size": self.size, "names": names}
+        if not path.exists():
+            path.write_text(json.dumps(mine))
+        elif json.loads(path.read_text()) != mine:
+            raise ConfigError(
+                f"the pool in {self.directory} was filled for other sources, names or another "
+                f"size: delete it, or name another `pool`"
+            )
 
     def _array(self, name: str, shape: tuple[int, ...], dtype: Any) -> np.memmap:
         path = self.directory / f"{name}.bin"

@@ -28,6 +28,8 @@ class Source:
             (`images/` and label pictures in `segments/`, without names).
         weight: Share of the pictures drawn.
         exhaustive: Whether everything that is an object is labelled.
+        absence: What it proves that a picture lacks a name of the set: 1 where people looked for
+            all of them, less for pseudo-labels (a detector overlooks things), 0 for nothing.
         grid: Sides of the mosaics, drawn at random; 1 is no mosaic.
         scale: Range of the long side against the picture's (or the mosaic cell's) side.
     """
@@ -38,6 +40,7 @@ class Source:
     exhaustive: bool = False
     grid: tuple[int, ...] = (1,)
     scale: tuple[float, float] = (0.6, 1.8)
+    absence: float = 1.0
 
 
 @dataclass(frozen=True)
@@ -119,7 +122,10 @@ def read_named(files: Files) -> tuple[list[Photo], list[str]]:
     photos = []
     for name in files.names():
         if name.lower().endswith((".jpg", ".jpeg", ".png")):
-            words = Path(name).stem.split("_", 1)[1].replace("_", " ").lower()
+            _, parted, words = Path(name).stem.partition("_")
+            if not parted:
+                raise ValueError(f"expected pictures named <id>_<name>.jpg, got {name}")
+            words = words.replace("_", " ").lower()
             photos.append(Photo(name, (Annotation(words, (0.0, 0.0, 0.0, 0.0)),)))
     return photos, sorted({p.annotations[0].name for p in photos})
 

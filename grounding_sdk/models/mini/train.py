@@ -19,6 +19,7 @@ import numpy as np
 import torch
 from torch import nn
 
+from grounding_sdk.errors import ConfigError
 from grounding_sdk.models import registry, store
 from grounding_sdk.models.mini.config import Batches, TrainConfig
 from grounding_sdk.models.mini.curves import draw_curves
@@ -56,6 +57,9 @@ def train(config: TrainConfig, report: Callable[[str], None] = log.info) -> Path
 
     Returns:
         The folder of the trained weights, `config.out`, which loads as a model.
+
+    Raises:
+        ConfigError: If the run cannot work, or its checkpoint or pool is that of another.
     """
     torch.set_num_threads(config.threads)
     torch.manual_seed(config.seed)
@@ -67,8 +71,12 @@ def train(config: TrainConfig, report: Callable[[str], None] = log.info) -> Path
     random = np.random.default_rng([config.seed, run.rounds])
     pictures = Pictures(config.sources, config.size, random, config.leave_out)
     pool = FeaturePool(config.pool_directory, config.slots, config.size)
+    pool.claim(pictures.names)
     filler = Filler(model, pictures, pool)
-    filler.make(min(config.first, config.slots) - len(pool.ready()) if config.fresh else 0)
+    first = min(config.first, config.slots) - len(pool.ready()) if config.fresh else 0
+    if first > 0:
+        report(f"encoding {first} pictures")
+    filler.make(first)
     batches: dict[str, Batches] = {}
     if "detector" in config.heads:
         batches["detector"] = detector_losses(config, model, phrases, pictures, pool, random)
@@ -76,13 +84,15 @@ def train(config: TrainConfig, report: Callable[[str], None] = log.info) -> Path
         batches["looks"] = looks_losses(config, model, phrases, pictures, pool, random)
     if "masker" in config.heads:
         batches["masker"] = mask_losses(config, model, pool, random)
-    while run.progress < 1:
-        began = time.monotonic()
-        filler.make(config.fresh)
-        for name, losses in batches.items():
-            run.step(name, losses)
-        run.end_round(time.monotonic() - began, report)
-    run.save()
+    try:
+        while run.progress < 1:
+            began = time.monotonic()
+            filler.make(config.fresh)
+            for name, losses in batches.items():
+                run.step(name, losses)
+            run.end_round(time.monotonic() - began, report)
+    finally:
+        run.save()  # also where Ctrl-C ends it
     run.export(start)
     return run.out
 
@@ -167,9 +177,7 @@ class Run:
         rate = 0.5 * (1 + math.cos(math.pi * min(self.progress, 1.0))) + 0.01
         for group in optimiser.param_groups:
             group["lr"] = self.config.rate * rate * min(1.0, (self.rounds + 1) / WARM_UP)
-        cuda = self.config.device.startswith("cuda")
-        with torch.autocast("cuda", torch.bfloat16, enabled=cuda):
-            batch = next(batches)
+        batch = next(batches)
         if batch is None:
             return
         loss, parts = batch
@@ -226,6 +234,11 @@ class Run:
     def _load(self) -> None:
         device = self.config.device
         saved = torch.load(self.out / CHECKPOINT, weights_only=True, map_location=device)
+        if set(saved["heads"]) != set(self.heads):
+            raise ConfigError(
+                f"the checkpoint in {self.out} trains {sorted(saved['heads'])}, the configuration "
+                f"{sorted(self.heads)}: delete it, or name another `out`"
+            )
         for name, head in self.heads.items():
             for key, parameter in head.items():
                 parameter.copy_(saved["heads"][name][key])

@@ -31,7 +31,7 @@ class Lexicon:
 
     Attributes:
         names: All names of all sources; a name's place is its id.
-        own: (S, N) bool: which names each source labels everywhere.
+        own: (S, N) in 0..1: what the absence of each name in a picture of each source proves.
         nearness: (N, N) cosine of the names.
     """
 
@@ -43,7 +43,14 @@ class Lexicon:
     def of(cls, pictures: Pictures, phrases: PhraseEncoder) -> Lexicon:
         """Collect the names of the sources."""
         names = all_names(pictures)
-        own = torch.tensor([[n in s for n in names] for s in map(set, pictures.names)])
+        own = torch.tensor(
+            [
+                [source.absence * (name in own_names) for name in names]
+                for source, own_names in zip(
+                    pictures.sources, map(set, pictures.names), strict=True
+                )
+            ]
+        )
         first = phrases(names).cpu()
         return cls(names, own, first @ first.T)
 
@@ -73,9 +80,11 @@ def detector_losses(
         columns = choose_names(lexicon, ids, sources, config.negatives, random)
         asked = [random.choice(variants(lexicon.names[n]), p=chances(n, lexicon)) for n in columns]
         features = [x.to(device) for x in pool.load(slots)]
-        with torch.no_grad():
-            sight = model.encoder.read(features)
-        logits, sides, objects = model.detector.call(features, sight, phrases(asked).to(device))
+        vectors = phrases(asked).to(device)
+        with config.narrowed():
+            with torch.no_grad():
+                sight = model.encoder.read(features)
+            logits, sides, objects = model.detector.call(features, sight, vectors)
         truths = []
         for row, slot in zip(ids, slots, strict=True):
             count = int((row >= 0).sum())

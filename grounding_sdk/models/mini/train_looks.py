@@ -58,10 +58,14 @@ def looks_losses(
         boxes = jitter(pool.boxes[objects, row], random)
         features = [x.to(device) for x in pool.load(slots, maps=2)]
         everywhere = torch.from_numpy(boxes).to(device).expand(len(slots), -1, -1)
-        seen = looks.see(features, everywhere)[torch.from_numpy(owner), torch.arange(len(owner))]
-        said = looks.read(phrases(asked).to(device)).view(len(owner), -1, seen.shape[1])
+        vectors, named = phrases(asked).to(device), phrases(plain).to(device)
+        with config.narrowed():
+            seen = looks.see(features, everywhere)
+            said, of_names = looks.read(vectors).float(), looks.phrase(10.0 * named).float()
+        seen = seen[torch.from_numpy(owner), torch.arange(len(owner))].float()
+        said = said.view(len(owner), -1, seen.shape[1])
         evidence = (said * seen[:, None]).sum(-1)
-        spoken = looks.phrase(10.0 * phrases(plain).to(device)).square().sum(-1)
+        spoken = of_names.square().sum(-1)
         yield choice_loss(evidence, spoken, torch.from_numpy(options >= 0).to(device))
 
 

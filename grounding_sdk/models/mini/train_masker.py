@@ -59,17 +59,18 @@ def mask_losses(
         planes[:, 3] = earlier_mask(target, random)
         planes, windows = planes.to(device), windows.to(device)
         features = [x.to(device) for x in pool.load(slots)]
-        with torch.no_grad():
-            sight = model.encoder.read(features)
-        embedding = model.masker.embed(features, sight)
-        seen = model.masker.look(embedding, torch.tensor(owner, device=device), windows)
-        if random.random() < 0.5:
+        with config.narrowed():
             with torch.no_grad():
-                first, quality = model.masker(seen, planes)
-                rough = blend(first, quality.sigmoid()).sigmoid()
-                planes[:, 3] = nn.functional.avg_pool2d(rough, 2)[:, 0]
-        logits, quality = model.masker(seen, planes)
-        yield mask_loss(logits, quality, target.to(device), outside.to(device))
+                sight = model.encoder.read(features)
+            embedding = model.masker.embed(features, sight)
+            seen = model.masker.look(embedding, torch.tensor(owner, device=device), windows)
+            if random.random() < 0.5:
+                with torch.no_grad():
+                    first, quality = model.masker(seen, planes)
+                    rough = blend(first, quality.sigmoid()).sigmoid()
+                    planes[:, 3] = nn.functional.avg_pool2d(rough, 2)[:, 0]
+            logits, quality = model.masker(seen, planes)
+        yield mask_loss(logits.float(), quality.float(), target.to(device), outside.to(device))
 
 
 def mask_prompt(

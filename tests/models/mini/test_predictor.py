@@ -8,17 +8,22 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 from grounding_sdk.errors import PromptError
 from grounding_sdk.image import Image
 from grounding_sdk.models import precision
+from grounding_sdk.models.mini.network import boxes_from_sides, positions
 from grounding_sdk.models.mini.predictor import (
     ENCODINGS_KEPT,
+    OBJECTNESS_SHARE,
     MiniDetector,
     MiniSegmenter,
     positive,
+    resized,
     window_pixels,
 )
+from grounding_sdk.models.mini.weights import VISION, load_vision
 from grounding_sdk.models.ports import Detector, Segmenter
 from grounding_sdk.query import Query
 
@@ -122,6 +127,30 @@ def test_fast_is_close_to_exact(
     assert narrow is not encoding
     masks = [segmenter.decode(e, exact.xyxy[:1]).masks.to_dense()[0] for e in (encoding, narrow)]
     assert iou(*masks) > 0.95
+
+
+def test_what_is_served_is_what_was_trained(
+    detector: MiniDetector, segmenter: MiniSegmenter
+) -> None:
+    """The training graph, with gradients and without its dropout, gives the same within 1e-4."""
+    image, _ = disc()
+    encoding = detector.network.encode(image)
+    query = Query.of("dog . cup")
+    boxes, scores = detector.score(encoding, query)
+    model = load_vision(WEIGHTS / VISION).requires_grad_(True)
+    pixels = torch.tensor(resized(image, encoding.encoded_size)).permute(2, 0, 1)[None].float()
+    features = model.encoder(pixels)
+    sight = model.encoder.read(features)
+    phrases = detector.network.phrases(query.texts)
+    names, sides, objects = model.detector.call(features, sight, phrases)
+    centres, _ = positions(*pixels.shape[2:])
+    share = OBJECTNESS_SHARE
+    trained = names[0].sigmoid() ** (1 - share) * objects[0].sigmoid()[:, None] ** share
+    torch.testing.assert_close(scores, trained.detach(), atol=1e-4, rtol=0)
+    inside = boxes_from_sides(centres, sides[0]).detach().clamp(min=0)
+    torch.testing.assert_close(boxes[:, :2], inside[:, :2], atol=1e-2, rtol=0)
+    embedding = model.masker.embed(features, sight).detach()
+    torch.testing.assert_close(encoding.embedding, embedding, atol=1e-3, rtol=0)
 
 
 def test_nothing_found_keeps_every_column(detector: MiniDetector) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, get_args
 
 import cv2
 import numpy as np
@@ -14,6 +15,8 @@ import yaml
 from safetensors.torch import load_file
 
 from grounding_sdk.errors import ConfigError
+from grounding_sdk.labeling import LabelJob, export_job
+from grounding_sdk.models import precision
 from grounding_sdk.models.mini import train_masker
 from grounding_sdk.models.mini.attributes import ATTRIBUTES, COLOURS, colour_of, draw_pattern, dye
 from grounding_sdk.models.mini.config import TrainConfig
@@ -28,17 +31,26 @@ from grounding_sdk.models.mini.losses import (
     mask_loss,
     pair_iou,
 )
-from grounding_sdk.models.mini.network import MAPS, boxes_from_sides, positions, prompt_planes
+from grounding_sdk.models.mini.network import (
+    MAPS,
+    Regions,
+    RegionTextHead,
+    boxes_from_sides,
+    positions,
+    prompt_planes,
+)
 from grounding_sdk.models.mini.pictures import Picture, Pictures, hide_behind, mask_box
 from grounding_sdk.models.mini.pool import MASK_MARGIN, FeaturePool, cut_window, grow
 from grounding_sdk.models.mini.predictor import MiniDetector
 from grounding_sdk.models.mini.sources import Source
+from grounding_sdk.models.mini.text import PhraseEncoder
 from grounding_sdk.models.mini.train import CHECKPOINT, CURVES, train
-from grounding_sdk.models.mini.train_detector import relate
+from grounding_sdk.models.mini.train_detector import Lexicon, relate
 from grounding_sdk.models.mini.train_looks import choice_loss, phrase_of
-from grounding_sdk.models.mini.weights import VISION
+from grounding_sdk.models.mini.weights import TEXT, TOKENIZER, VISION, load_text, load_vision
 
 WEIGHTS = Path(__file__).parents[3] / "weights" / "mini"
+PHOTOS = Path(__file__).parents[3] / "demos" / "images"
 
 
 @pytest.fixture
@@ -69,6 +81,11 @@ def dataset(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
+def phrases() -> PhraseEncoder:
+    return PhraseEncoder(load_text(WEIGHTS / TEXT), WEIGHTS / TOKENIZER)
+
+
+@pytest.fixture
 def config_path(dataset: Path, tmp_path: Path) -> Path:
     source = {"path": str(dataset), "kind": "coco", "weight": 1.0, "exhaustive": True}
     written = {
@@ -93,17 +110,62 @@ def config(config_path: Path) -> TrainConfig:
     return TrainConfig.read(config_path)
 
 
-def test_a_misspelt_field_is_named(tmp_path: Path) -> None:
-    path = tmp_path / "config.yaml"
-    path.write_text("{start: a, out: b, sources: [], bach: 3}")
-    with pytest.raises(ConfigError, match="bach"):
-        TrainConfig.read(path)
-    path.write_text("{start: a, out: b, sources: [], heads: [detectr]}")
-    with pytest.raises(ConfigError, match="detectr"):
-        TrainConfig.read(path)
-    path.write_text("{start: a, out: b, sources: [], size: 160}")
-    with pytest.raises(ConfigError, match="multiple of 64, got 160"):
-        TrainConfig.read(path)
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        ({"bach": 3}, "bach, expected fields of TrainConfig: start, out,"),
+        ({"start": None}, "lacks start"),
+        ({"heads": ["detectr"]}, "detectr"),
+        ({"size": 160}, "multiple of 64, got 160"),
+        ({"minutes": 0}, "minutes above zero"),
+        ({"rate": "5e-4"}, "5.0e-4, not 5e-4"),
+        ({"precision": "half"}, "'exact' or 'fast'"),
+        ({"sources": []}, "a list of sources"),
+        ({"sources": ["photos"]}, "source 1 of .* got 'photos'"),
+        ({"kind": "cocoa"}, "kind among .*'cocoa'"),
+        ({"weigth": 1}, "source 1 .* has weigth"),
+        ({"path": "nowhere"}, "nothing at nowhere"),
+        ({"absence": 2}, "between 0 and 1"),
+    ],
+)
+def test_a_mistake_in_a_configuration_is_named(
+    config_path: Path, change: dict[str, Any], message: str
+) -> None:
+    given = yaml.safe_load(config_path.read_text())
+    of_source = {"kind", "weigth", "path", "absence"} & set(change)
+    (given["sources"][0] if of_source else given).update(change)
+    given = {name: value for name, value in given.items() if value is not None}
+    config_path.write_text(yaml.safe_dump(given))
+    with pytest.raises(ConfigError, match=message):
+        TrainConfig.read(config_path)
+
+
+@pytest.mark.parametrize("content", ["", "- a", "{start: ", "start"])
+def test_what_is_no_configuration_is_refused(tmp_path: Path, content: str) -> None:
+    (tmp_path / "c.yaml").write_text(content)
+    for path in (tmp_path / "c.yaml", tmp_path / "none.yaml"):
+        with pytest.raises(ConfigError, match=path.name):
+            TrainConfig.read(path)
+
+
+@pytest.mark.parametrize(
+    "kind, broken",
+    [
+        ("coco", {"annotations.json": "{}"}),
+        ("coco", {"annotations.json": "{"}),
+        ("coco", {"annotations.json": '{"images": [], "annotations": [], "categories": []}'}),
+        ("cutouts", {}),
+        ("named", {"dog.jpg": ""}),
+        ("segments", {}),
+    ],
+)
+def test_a_set_that_cannot_be_used_is_named(
+    tmp_path: Path, kind: str, broken: dict[str, str]
+) -> None:
+    for name, content in broken.items():
+        (tmp_path / name).write_text(content)
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        Pictures([Source(str(tmp_path), kind, 1.0)], 128)
 
 
 def test_a_run_that_was_stopped_goes_on_and_ends(config: TrainConfig) -> None:
@@ -113,7 +175,8 @@ def test_a_run_that_was_stopped_goes_on_and_ends(config: TrainConfig) -> None:
     train(config, lines.append)
     first = torch.load(out / CHECKPOINT, weights_only=True)
     assert first["rounds"] == 2
-    assert lines == []  # too short to tell of
+    assert lines == ["encoding 4 pictures"]  # too short to tell of more
+    del lines[:]
     train(replace(config, rounds=26, batch=1, fresh=0), lines.append)
     second = torch.load(out / CHECKPOINT, weights_only=True)
     assert second["rounds"] == 26
@@ -128,6 +191,74 @@ def test_a_run_that_was_stopped_goes_on_and_ends(config: TrainConfig) -> None:
     for name in (n for n in started if n.startswith("encoder.")):
         assert torch.equal(started[name], trained[name])
     assert MiniDetector.load(out).default_threshold == MiniDetector.load(WEIGHTS).default_threshold
+
+
+def test_an_interrupted_run_loses_nothing(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupt(line: str) -> None:
+        if "round 2," in line:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr("grounding_sdk.models.mini.train.NOTE_EVERY", 1)
+    config = replace(config, rounds=100, batch=1, heads=("looks",))
+    with pytest.raises(KeyboardInterrupt):
+        train(config, interrupt)
+    assert torch.load(Path(config.out) / CHECKPOINT, weights_only=True)["rounds"] == 2
+    with pytest.raises(ConfigError, match=r"trains \['looks'\]"):
+        train(replace(config, heads=("masker",)))
+
+
+def test_a_pool_of_other_pictures_is_refused(config: TrainConfig, dataset: Path) -> None:
+    pool = FeaturePool(config.pool_directory, 4, 128)
+    pool.claim([["ball", "box"]])
+    pool.claim([["ball", "box"]])
+    with pytest.raises(ConfigError, match="delete it"):
+        pool.claim([["ball", "cup"]])
+    with pytest.raises(ConfigError, match="delete it"):
+        FeaturePool(config.pool_directory, 4, 192).claim([["ball", "box"]])
+    with pytest.raises(ConfigError, match="delete it"):
+        train(replace(config, leave_out=("ball",)))
+
+
+def test_products_are_narrow_where_that_is_fast_and_weights_never(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    narrow: list[bool] = []
+    describe = RegionTextHead.describe
+
+    def watched(*args: Any) -> Regions:
+        narrow.append(torch.is_autocast_enabled("cpu"))
+        return describe(*args)
+
+    monkeypatch.setattr(RegionTextHead, "describe", watched)
+    monkeypatch.setattr(precision, "is_fast_faster", lambda device: True)
+    for name in get_args(precision.Precision)[::-1]:
+        out = f"{config.out}-{name}"
+        train(replace(config, precision=name, out=out, batch=1))
+        heads = torch.load(Path(out) / CHECKPOINT, weights_only=True)["heads"]
+        values = [value for head in heads.values() for value in head.values()]
+        assert {value.dtype for value in values} == {torch.float32}
+        assert all(value.isfinite().all() for value in values)
+    assert narrow == [True] * 2 + [False] * 2
+
+
+def test_narrow_products_teach_every_weight_of_the_mask_decoder(
+    config: TrainConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where a first look was taken without gradients; autocast would remember its weights."""
+    train(replace(config, heads=("masker",)))
+    monkeypatch.setattr(precision, "is_fast_faster", lambda device: True)
+    model = load_vision(WEIGHTS / VISION)
+    model.masker.requires_grad_(True)
+    pool = FeaturePool(config.pool_directory, config.slots, config.size)
+    lessons = train_masker.mask_losses(config, model, pool, np.random.default_rng(0))
+    for _ in range(4):
+        lesson = next(lessons)
+        assert lesson is not None
+        model.zero_grad()
+        lesson[0].backward()  # type: ignore[no-untyped-call]
+        assert all(weight.grad is not None for weight in model.masker.parameters())
 
 
 def test_boxes_alone_teach_the_detector_alone(config: TrainConfig, dataset: Path) -> None:
@@ -243,6 +374,43 @@ def test_where_not_all_is_labelled_a_part_of_an_object_is_still_no_object() -> N
     whole, part, other = objects.grad[0].tolist()
     assert whole < 0 < part
     assert other == 0
+
+
+@pytest.mark.parametrize("absence", [1.0, 0.25, 0.0])
+def test_silence_of_pseudo_labels_proves_less(
+    dataset: Path, phrases: PhraseEncoder, absence: float
+) -> None:
+    people = Source(str(dataset), "coco", 1.0)
+    sources = [people, replace(people, absence=absence)]
+    own = Lexicon.of(Pictures(sources, 128), phrases).own
+    assert own.tolist() == [[1, 1], [absence, absence]]
+    absent = torch.zeros(2, 1, 2, requires_grad=True)  # two pictures without any object
+    nothing = Truth(
+        torch.zeros(0, 4), torch.zeros(0).long(), torch.zeros(0).bool(), torch.zeros(0, 2).long()
+    )
+    loss, _ = detection_loss(
+        (absent, torch.zeros(2, 1, 4), torch.zeros(2, 1)),
+        torch.zeros(1, 2),
+        torch.ones(1),
+        [nothing, nothing],
+        own,
+        torch.tensor([False, False]),
+    )
+    loss.backward()  # type: ignore[no-untyped-call]
+    assert absent.grad is not None
+    assert absent.grad[0, 0, 0] > 0
+    torch.testing.assert_close(absent.grad[1], absence * absent.grad[0])
+
+
+def test_what_a_model_labelled_can_be_trained_on(tmp_path: Path) -> None:
+    """The folder that `label` and `export --pictures` leave is a source as it is."""
+    LabelJob(PHOTOS, "cat . cup", tmp_path / "job", detector="fake", segmenter="fake").run()
+    export_job(tmp_path / "job", "coco", tmp_path / "pseudo", pictures=True)
+    pictures = Pictures([Source(str(tmp_path / "pseudo"), "coco", 1.0, absence=0.25)], 128)
+    assert pictures.names == [["cat", "cup"]]
+    drawn = [pictures.draw() for _ in range(8)]
+    assert {name for picture in drawn for name in picture.names} == {"cat", "cup"}
+    assert any(mask is not None for picture in drawn for mask in picture.masks)
 
 
 def test_a_perfect_mask_costs_little_and_a_wrong_one_much() -> None:
