@@ -327,7 +327,7 @@ class TextEncoder(nn.Module):
 WIDTH = 128  # channels of the detector and size of the space where regions meet words
 RARE = 5.0  # minus the logit of a class where nothing is
 FOREIGN = 1.5  # how much more ImageNet's classes weigh where COCO's names say nothing of a phrase
-LOOKS_MOST = 2.0  # logits that the right colour adds at most: it is no reason to see the thing
+SIGHTED = -1.0  # logit of a name at which the right colour adds half of what it says
 
 
 class Separable(nn.Sequential):
@@ -541,8 +541,10 @@ class RegionTextHead(nn.Module):
         names, sides, objectness = self.compare(regions, phrases)
         centres, _ = positions(4 * features[0].shape[-2], 4 * features[0].shape[-1])
         boxes = boxes_from_sides(centres.to(sides.device), sides)
-        looks = self.looks(features, boxes, phrases).clamp(max=LOOKS_MOST)
-        return names + looks, sides, objectness
+        looks = self.looks(features, boxes, phrases)
+        # The wrong colour counts against a thing; the right one is no reason to see it.
+        sighted = torch.sigmoid(names - SIGHTED)
+        return names + torch.where(looks > 0, looks * sighted, looks), sides, objectness
 
     def call(
         self, features: list[Tensor], sight: Sight, phrases: Tensor
