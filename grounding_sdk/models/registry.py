@@ -203,8 +203,8 @@ def _loaded(
         store.check(path)
     where = _device(device)
     loaded = _import(name, adapter).load(path, name=name, device=where)
-    # Under which its embeddings are kept; see models.cache.
-    loaded.weights_id = f"{store.fingerprint(path)} {where}"
+    if hasattr(loaded, "encode"):  # under which its embeddings are kept; see models.cache
+        loaded.weights_id = f"{store.fingerprint(path)} {where}"
     return loaded
 
 

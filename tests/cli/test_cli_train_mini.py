@@ -40,7 +40,7 @@ def test_a_tiny_run_ends_with_weights_that_know_the_shapes_better(tmp_path, caps
     out = tmp_path / "run"
     assert str(out) in capsys.readouterr().out
     assert (out / "curves.png").exists()
-    files = Files(write_shapes(tmp_path / "new", 30, seed=9))
+    files = Files(write_shapes(tmp_path / "new", 90, seed=9))
     photos, names = read_coco(files)
     assert names == sorted(SHAPES)
     assert right(out, files, photos) >= right(WEIGHTS, files, photos) + 5

@@ -300,8 +300,8 @@ def test_plugins_are_listed_and_loaded_only_when_asked_for(plugin):
     assert load_segmenter("cutter:small").name == "cutter"
 
 
-def test_a_plugin_cannot_take_the_name_of_a_catalog_model(plugin, adapters, monkeypatch):
-    monkeypatch.setattr(registry.store, "resolve", lambda info, offline: Path("weights"))
+def test_a_plugin_cannot_take_the_name_of_a_catalog_model(plugin, adapters, tmp_path, monkeypatch):
+    monkeypatch.setattr(registry.store, "resolve", lambda info, offline: tmp_path)
     assert load_detector("mini", device="cpu").loaded[0] == "MiniDetector"
 
 
