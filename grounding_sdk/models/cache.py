@@ -216,11 +216,11 @@ class EmbeddingCache:
             reference, serial = self._models.get(id(model), (None, 0))
             if reference is not None and reference() is model:
                 return serial
+            self._forget_the_dead()  # first: one of them may have had the same id
             try:
                 self._models[id(model)] = weakref.ref(model), next(self._serials)
             except TypeError:
                 return None
-            self._forget_the_dead()
             return self._models[id(model)][1]
 
     def _forget_the_dead(self) -> None:

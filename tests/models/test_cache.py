@@ -117,7 +117,9 @@ def test_models_and_precisions_are_told_apart_and_equal_weights_are_not():
     assert (same.encoded, again.encoded) == ([1], [])
 
 
-def test_a_model_that_is_gone_leaves_nothing_behind():
+@pytest.mark.parametrize("place", [id, lambda model: 1])  # in memory: any, or all at the same
+def test_a_model_that_is_gone_leaves_nothing_behind(place, monkeypatch):
+    monkeypatch.setattr("grounding_sdk.models.cache.id", place, raising=False)
     cache = EmbeddingCache()
     for _ in range(3):
         cache.encode(CountingSegmenter(), [gray(1)])
