@@ -61,18 +61,27 @@ TINY_SAM: dict[str, Any] = {
     "output_channels": 32,
     "num_hidden_layers": 3,
     "mlp_dim": 64,
+    "num_attention_heads": 2,
+    "image_size": 64,
+    "patch_size": 8,
+    "window_size": 3,
+    "global_attn_indexes": [0, 2],
+    "num_pos_feats": 16,
 }
-TINY_SAM |= {"num_attention_heads": 2, "image_size": 64, "patch_size": 8, "window_size": 3}
-TINY_SAM |= {"global_attn_indexes": [0, 2], "num_pos_feats": 16}
 TINY_SAM2: dict[str, Any] = {
     "hidden_size": 8,
     "image_size": [64, 64],
     "blocks_per_stage": [1, 1, 2, 1],
+    "global_attention_blocks": [3],
+    "window_size_per_stage": [4, 4, 4, 2],
+    "window_positional_embedding_background_size": [2, 2],
 }
-TINY_SAM2 |= {"global_attention_blocks": [3], "window_size_per_stage": [4, 4, 4, 2]}
-TINY_SAM2 |= {"window_positional_embedding_background_size": [2, 2]}
-TINY_DECODER: dict[str, Any] = {"hidden_size": 32, "mlp_dim": 64}
-TINY_DECODER |= {"num_attention_heads": 2, "iou_head_hidden_dim": 32}
+TINY_DECODER: dict[str, Any] = {
+    "hidden_size": 32,
+    "mlp_dim": 64,
+    "num_attention_heads": 2,
+    "iou_head_hidden_dim": 32,
+}
 
 
 def save_random(name: str, kind: str, folder: Path, *, tiny: bool = False, seed: int = 0) -> Path:

@@ -11,7 +11,6 @@ import contextlib
 import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -180,17 +179,16 @@ class Matches:
         self.evaluation = evaluation
         self.pictures = len(evaluation.params.imgIds)
         self.categories: list[Any] = [None] if agnostic else list(evaluation.params.catIds)
-        of = iter(range(0, len(evaluation.evalImgs), self.pictures))
+        ious = len(evaluation.params.iouThrs)
         self.rankings = [
-            [
-                Ranking.of(
-                    evaluation.evalImgs[start : start + self.pictures],
-                    len(evaluation.params.iouThrs),
-                )
-                for start in islice(of, len(SIZES))
-            ]
-            for _ in self.categories
+            [Ranking.of(self._of(k, size), ious) for size in range(len(SIZES))]
+            for k in range(len(self.categories))
         ]
+
+    def _of(self, category: int, size: int = 0) -> list[Any]:
+        """What pycocotools matched in each picture."""
+        start = (category * len(SIZES) + size) * self.pictures
+        return list(self.evaluation.evalImgs[start : start + self.pictures])
 
     def averages_of(self, chosen: np.ndarray) -> Averages:
         """COCO's averages on chosen pictures (indices, repeats)."""
@@ -222,13 +220,11 @@ class Matches:
             For each picture scores (N,), best first, and whether each is right (N,); what falls
             on a crowd is left out. And (P,) the number of objects in each.
         """
-        sizes = len(self.evaluation.params.areaRng)
         scores: list[list[float]] = [[] for _ in range(self.pictures)]
         right: list[list[bool]] = [[] for _ in range(self.pictures)]
         there = np.zeros(self.pictures, int)
         for k in range(len(self.categories)):
-            for i in range(self.pictures):
-                match = self.evaluation.evalImgs[k * sizes * self.pictures + i]
+            for i, match in enumerate(self._of(k)):
                 if match is None:
                     continue
                 counts = ~match["dtIgnore"][0].astype(bool)

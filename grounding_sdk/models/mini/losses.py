@@ -12,6 +12,15 @@ TOP_K = 10  # positions for an object
 PART_INSIDE, PART_IOU = 0.8, 0.4  # a box this much inside of an object is a part of it, not a whole
 
 
+def _intersection(a: Tensor, b: Tensor) -> Tensor:
+    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
+    return (high - low).clamp(min=0).prod(-1)
+
+
+def _area(boxes: Tensor) -> Tensor:
+    return (boxes[..., 2:] - boxes[..., :2]).prod(-1)
+
+
 def pair_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     """IoU and generalised IoU (Rezatofighi et al. 2019) of xyxy boxes, broadcast.
 
@@ -19,29 +28,31 @@ def pair_iou(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
     >>> round(iou.item(), 3), round(giou.item(), 3)
     (0.333, 0.333)
     """
-    low, high = torch.maximum(a[..., :2], b[..., :2]), torch.minimum(a[..., 2:], b[..., 2:])
-    inter = (high - low).clamp(min=0).prod(-1)
-    area_a = (a[..., 2:] - a[..., :2]).prod(-1)
-    area_b = (b[..., 2:] - b[..., :2]).prod(-1)
-    union = area_a + area_b - inter + 1e-6
+    inter = _intersection(a, b)
+    union = _area(a) + _area(b) - inter + 1e-6
     low, high = torch.minimum(a[..., :2], b[..., :2]), torch.maximum(a[..., 2:], b[..., 2:])
     hull = (high - low).prod(-1) + 1e-6
     iou = inter / union
     return iou, iou - (hull - union) / hull
 
 
-def are_parts(boxes: Tensor, objects: Tensor) -> Tensor:
-    """Which boxes (P, 4) are parts of an object (G, 4) and no object themselves: (P,) bool.
+def are_parts(boxes: Tensor, objects: Tensor, iou: Tensor) -> Tensor:
+    """Which boxes are parts of an object and no object themselves.
+
+    Args:
+        boxes: (P, 4).
+        objects: (G, 4).
+        iou: (P, G) of the two.
+
+    Returns:
+        (P,) bool.
 
     >>> objects = torch.tensor([[0.0, 0, 10, 10], [0, 0, 3, 3]])
-    >>> are_parts(torch.tensor([[1.0, 1, 4, 9], [0, 0, 3, 3], [5, 5, 20, 20]]), objects).tolist()
+    >>> boxes = torch.tensor([[1.0, 1, 4, 9], [0, 0, 3, 3], [5, 5, 20, 20]])
+    >>> are_parts(boxes, objects, pair_iou(boxes[:, None], objects)[0]).tolist()
     [True, False, False]
     """
-    low = torch.maximum(boxes[:, None, :2], objects[:, :2])
-    high = torch.minimum(boxes[:, None, 2:], objects[:, 2:])
-    area = (boxes[:, 2:] - boxes[:, :2]).prod(1, keepdim=True)
-    inside = (high - low).clamp(min=0).prod(-1) > PART_INSIDE * area
-    iou, _ = pair_iou(boxes[:, None], objects)
+    inside = _intersection(boxes[:, None], objects) > PART_INSIDE * _area(boxes)[:, None]
     return inside.any(1) & (iou < PART_IOU).all(1)
 
 
@@ -143,6 +154,7 @@ def detection_loss(
             positive, owner, target = assign(
                 score[i][:, truth.columns], iou, centres, strides, truth.boxes, weak
             )
+            is_part = are_parts(boxes[i], truth.boxes[~weak], iou[:, ~weak])
             for g in weak.nonzero()[:, 0]:  # inside a weak box nothing is known to be background
                 x0, y0, x1, y1 = truth.boxes[g]
                 x, y = centres.unbind(1)
@@ -152,7 +164,6 @@ def detection_loss(
         value = weights[i, positive] * (known != UNKNOWN)
         weights[i, positive] = torch.where(known == MATCH, 1.0, value)
         targets[i, positive] = target[:, None] * (known == MATCH)
-        is_part = are_parts(boxes[i].detach(), truth.boxes[~weak])
         object_weights[i] = torch.where(is_part, doubt[i], object_weights[i])
         strong = ~weak[owner]
         object_targets[i, positive[strong]] = target[strong]
