@@ -24,6 +24,7 @@ last one of R by R.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -35,6 +36,7 @@ from torch.nn import functional
 from grounding_sdk.models.segmenters.decoder_parts import Attention, DecoderParts
 
 TOGETHER = 2048  # tokens of images, of all prompts in work, whose numbers stay in a core's cache
+ALIGNED = 128  # blocks of tokens are multiples of this
 
 
 class Workspace:
@@ -238,7 +240,8 @@ class ChangedImage:
         newest, rows = every[:, done], every[:, : done + 1].flatten(1, 3)
         factor = own.new_empty(count, 1, size)
         for part in blocks(own, size):
-            weights = scores(part).softmax(2)
+            # By head as it comes from the first block, so that softmax need not copy it.
+            weights = scores(part).transpose(0, 1).softmax(2).transpose(0, 1)
             newest[..., part] = weights if mixed is None else mixed @ weights
             products = _times_shared(2 * values, shared.products[..., part])
             square = shared.square[part]
@@ -247,7 +250,8 @@ class ChangedImage:
                 before = self.factor[..., part]
                 products = products * before[:, None]
                 square = square * before.square()
-            sums = torch.bmm(gram, rows[..., part]).add_(products.flatten(1, 2))
+            sums = torch.bmm(gram, rows[..., part])
+            sums.unflatten(1, products.shape[1:3]).add_(products)
             sums = sums.mul_(rows[..., part]).sum(dim=1, keepdim=True)
             change = (((sums + square) / columns.shape[-1]).clamp_(min=0) + norm.eps).rsqrt_()
             rows[..., part] *= change
@@ -274,10 +278,14 @@ class ChangedImage:
 def blocks(prompts: Tensor, size: int) -> list[slice]:
     """Cuts an image's tokens into parts to be worked on one after the other, for (n, ...) prompts.
 
-    >>> blocks(torch.zeros(4, 7), 1024)
+    Their rows begin where vectors do, which is worth more than a block's being a little too large.
+
+    >>> blocks(torch.zeros(5, 7), 1024)
     [slice(0, 512, None), slice(512, 1024, None)]
     """
-    step = max(1, TOGETHER // len(prompts)) if prompts.device.type == "cpu" else size
+    step = size
+    if prompts.device.type == "cpu":
+        step = ALIGNED * math.ceil(TOGETHER / len(prompts) / ALIGNED)
     return [slice(start, min(start + step, size)) for start in range(0, size, step)]
 
 
