@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from grounding_sdk.models.cache_disk import EmbeddingFolder
 
 MEMORY = "memory"  # name of the cache that all pipelines share
-MEMORY_BYTES = 256_000_000  # 60 pictures for SAM, 15 for SAM 2 or OWLv2 and SAM
+MEMORY_BYTES = 256_000_000  # 60 pictures for SAM, 11 for Grounding DINO and SAM
 DISK_BYTES = 4_000_000_000
 
 

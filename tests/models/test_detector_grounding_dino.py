@@ -226,4 +226,4 @@ def test_fits_the_port(detector):
     assert isinstance(detector, Detector)
     assert (detector.name, detector.default_threshold) == ("tiny", 0.3)
     assert detector.detect([], []) == []
-    assert detector._vision._last == (None, None)  # no features are kept for nothing
+    assert not detector._vision._features  # none are kept for nothing

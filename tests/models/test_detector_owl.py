@@ -11,16 +11,12 @@ from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
 from grounding_sdk import (
     ConfigError,
-    Grounding,
     Image,
     Phrase,
     Query,
-    load_detector,
 )
-from grounding_sdk.models.cache import EmbeddingCache
 from grounding_sdk.models.detectors.owl import OwlDetector
 from grounding_sdk.models.ports import Detector
-from grounding_sdk.stages import Detect
 from grounding_sdk.text.templates import CLIP_7
 
 EVERYTHING = Query.of("dog . a red car . cat").with_threshold(0.0)
@@ -89,37 +85,6 @@ def test_templates_are_averaged_as_the_published_evaluation_does(
     assert set(found["phrase"]) <= set(EVERYTHING.texts)
     [plain] = detector.detect([image], [EVERYTHING])
     assert not np.allclose(plain["phrase_scores"], found["phrase_scores"], atol=1e-3)
-
-
-def test_a_second_query_on_an_image_runs_no_image_tower(directory, tmp_path):
-    images = [picture(48, 64), picture(97, 41, seed=1)]
-    seen = []
-
-    def ask(texts, cache):
-        detector = load_detector(directory, device="cpu")  # another each time: the weights count
-        tower = detector._model.base_model.vision_model
-        hook = tower.register_forward_hook(lambda _, given, out: seen.append(len(out[0])))
-        query = Query.of(texts).with_threshold(0.0)
-        results = Detect(detector, cache=cache)([Grounding.ask(im, query) for im in images])
-        hook.remove()
-        plain = detector.detect(images, [query] * 2)
-        for result, alone in zip(results, plain, strict=True):
-            assert_equal_results(result.detections, alone)
-
-    cache = EmbeddingCache(folder=tmp_path)
-    ask("dog . cat", cache)
-    ask("red car", cache)  # from memory
-    ask("bird", EmbeddingCache(folder=tmp_path))  # from disk
-    assert sum(seen) == 2
-    stats = cache.stats()
-    assert (stats.hits, stats.misses, stats.entries) == (2, 2, 2)
-    assert stats.bytes == sum(each.nbytes for each in detector_maps(directory, images))
-    ask("dog", None)
-    assert sum(seen) == 4
-
-
-def detector_maps(directory, images):
-    return OwlDetector.load(directory, name="tiny").encode(images)
 
 
 def test_queries_with_and_without_templates_share_a_batch_and_a_pass_of_the_image(detector):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 import threading
 
 import numpy as np
@@ -17,7 +18,8 @@ from tiny_detectors import (
 )
 from torch_threads import torch_threads
 
-from grounding_sdk import ConfigError, Grounder, Query, load_detector
+from grounding_sdk import ConfigError, Detect, Grounder, Grounding, Query, load_detector
+from grounding_sdk.models.cache import EmbeddingCache
 from grounding_sdk.models.precision import check_precision, dtype_of
 
 EVERYTHING = Query.of("dog . a red car . cat").with_threshold(0.0)
@@ -28,6 +30,14 @@ SAVE = {
     "mm-grounding-dino": lambda folder: save_grounding_dino(folder, mm=True),
     "omdet-turbo": save_omdet_turbo,
     "sam3": save_sam3,
+}
+IMAGE_ENCODERS = {
+    "owlvit": "base_model.vision_model",
+    "owlv2": "base_model.vision_model",
+    "grounding-dino": "model.backbone.conv_encoder",
+    "mm-grounding-dino": "model.backbone.conv_encoder",
+    "omdet-turbo": "vision_backbone",
+    "sam3": "vision_encoder.backbone",
 }
 REMEMBER = ["owlvit", "owlv2", "grounding-dino", "omdet-turbo", "sam3"]
 
@@ -151,6 +161,45 @@ def test_what_is_remembered_is_seen_and_changes_nothing(folders, family):
     for found in (second, third):
         np.testing.assert_array_equal(found["phrase_scores"], first["phrase_scores"])
         np.testing.assert_array_equal(found.xyxy, first.xyxy)
+
+
+@pytest.mark.parametrize("family", SAVE)
+def test_a_second_query_on_an_image_runs_no_image_encoder(folders, family, tmp_path):
+    images = [picture(48, 64), picture(97, 41, seed=1)]
+    seen = []
+
+    def ask(texts, cache):
+        detector = load_detector(folders(family))  # another each time: the weights count
+        encoder = operator.attrgetter(IMAGE_ENCODERS[family])(detector._model)
+        hook = encoder.register_forward_hook(
+            lambda _, given, named, __: seen.append(len([*given, *named.values()][0])),
+            with_kwargs=True,
+        )
+        query = Query.of(texts).with_threshold(0.0)
+        results = Detect(detector, cache=cache)([Grounding.ask(im, query) for im in images])
+        hook.remove()
+        for result, alone in zip(results, detector.detect(images, [query] * 2), strict=True):
+            assert_equal_results(result.detections, alone)
+        return detector
+
+    cache = EmbeddingCache(folder=tmp_path)
+    ask("dog . cat", cache)
+    assert sum(seen) == 2
+    ask("red car", cache)  # from memory
+    detector = ask("bird", EmbeddingCache(folder=tmp_path))  # from disk
+    assert sum(seen) == 2
+    stats = cache.stats()
+    assert (stats.hits, stats.misses, stats.entries) == (2, 2, 2)
+    # No more than what is kept: an image of a batch does not hold the others.
+    assert stats.bytes == sum(tensor.nbytes for tensor in tensors(detector.encode(images)))
+    ask("dog", None)
+    assert sum(seen) == 4
+
+
+def tensors(value):
+    if isinstance(value, torch.Tensor):
+        return [value]
+    return [tensor for part in value for tensor in tensors(part)]
 
 
 @pytest.mark.parametrize("family", REMEMBER)

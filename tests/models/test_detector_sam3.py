@@ -90,7 +90,9 @@ def test_a_batch_gives_what_each_image_gives_alone(detector):
 
 def test_the_image_is_encoded_once_for_all_phrases(detector):
     encoded = []
-    hook = detector._model.vision_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    hook = detector._model.vision_encoder.backbone.register_forward_hook(
+        lambda *_: encoded.append(1)
+    )
     detector.detect([picture(48, 64)], [everything(*TEXTS)])
     hook.remove()
     assert len(encoded) == 1
@@ -113,7 +115,7 @@ def test_a_vocabulary_as_large_as_that_of_lvis(directory):
     words = [f"thing {index}" for index in range(1203)]
     encoded, texts, passes = [], [], []
     model = detector._model
-    model.vision_encoder.register_forward_hook(lambda *_: encoded.append(1))
+    model.vision_encoder.backbone.register_forward_hook(lambda *_: encoded.append(1))
     model.text_encoder.register_forward_hook(lambda _, __, out: texts.append(len(out[0])))
     model.detr_decoder.register_forward_hook(
         lambda _, __, given, ___: passes.append(len(given["text_features"])), with_kwargs=True

@@ -11,11 +11,14 @@ from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import cv2
 import numpy as np
+import supervision as sv
 import torch
 from transformers import AutoImageProcessor, AutoTokenizer
 
 from grounding_sdk.errors import ConfigError, MissingWeightsError
+from grounding_sdk.image import Image
 from grounding_sdk.models.cache import CacheStats, tensor_bytes
+from grounding_sdk.models.ports import Embedding
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.pretrained import load_model, model_type, reading
 from grounding_sdk.query import Query
@@ -167,6 +170,20 @@ class SavedDetector(HasPrecision):
     def device(self) -> torch.device:
         """Where the model is."""
         return self._saved.device
+
+    def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
+        """Detects each query's phrases in its image, as `Detector.detect` says."""
+        return self.detect_encoded(self.encode(images), images, queries)
+
+    def encode(self, images: Sequence[Image]) -> list[Embedding]:
+        """Makes of each image what depends on no question."""
+        raise NotImplementedError
+
+    def detect_encoded(
+        self, embeddings: Sequence[Embedding], images: Sequence[Image], queries: Sequence[Query]
+    ) -> list[sv.Detections]:
+        """As `detect`, with what `encode` gave for the images."""
+        raise NotImplementedError
 
     def _multiply_in(self, dtype: torch.dtype) -> None:
         """Sets the type of the large products."""

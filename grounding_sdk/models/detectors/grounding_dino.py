@@ -16,13 +16,15 @@ from __future__ import annotations
 
 import math
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import supervision as sv
 import torch
+from torch.nn.functional import interpolate
 from transformers import GroundingDinoForObjectDetection, MMGroundingDinoForObjectDetection
 from transformers.modeling_outputs import BaseModelOutput
 from transformers.models.grounding_dino.modeling_grounding_dino import (
@@ -54,6 +56,9 @@ MODELS = {
 LARGEST_ASPECT = 20
 LONGEST_STRIP = 2000  # of the strips that are padded; the models see 1333 pixels
 CAPTIONS_KEPT = 64  # 0.8 MB each at most
+# Maps (1, C, h, w) of the image backbone (19 MB of Swin-T), and which of the model's pixels are of
+# the image, (1, H, W) bool.
+Encoded: TypeAlias = tuple[tuple[torch.Tensor, ...], torch.Tensor]
 # What says where to look, what is text, and what refines boxes, is not rounded in "fast".
 EXACT = ("text", "fusion", "sampling_offsets", "attention_weights", "reference_points", "bbox")
 
@@ -117,7 +122,7 @@ class GroundingDinoDetector(SavedDetector):
             is encoded once, but read anew with each caption, so boxes and scores depend on it:
             mmdetection evaluates on LVIS with 40.
         texts: Remembers what the text encoder made of captions; has `stats()` and `clear()`.
-        batches_equal_sizes: Tells `Pipeline.stream` to batch images of one size; see `detect`.
+        batches_equal_sizes: Tells `Pipeline.stream` to batch images of one size.
     """
 
     models = MODELS
@@ -136,42 +141,56 @@ class GroundingDinoDetector(SavedDetector):
             tokenizer.convert_tokens_to_ids("."),
             tokenizer.sep_token_id,
         )
-        backbone, text_backbone = self._model.model.backbone, self._model.model.text_backbone
-        backbone.forward = self._vision = _LastFeatures(backbone.forward)
+        text_backbone = self._model.model.text_backbone
+        self._vision = _EncodedImages(self._model.model.backbone)
         text_backbone.forward = _KnownCaptions(
             text_backbone.forward, self._model.model.special_tokens
         )
         self.texts = text_backbone.forward.known
 
     @torch.inference_mode()
-    def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
-        """Detects each query's phrases in its image, as `Detector.detect` says.
+    def encode(self, images: Sequence[Image]) -> list[Encoded]:
+        """Runs the image backbone, on images that have the same size for the model together."""
+        inputs = [self._saved.preprocess(_canvas(image.pixels)[0]) for image in images]
+        shapes = [tuple(prepared["pixel_values"].shape) for prepared in inputs]
+        encoded: dict[int, Encoded] = {}
+        for members in _alike(shapes):
+            pixels, mask = (
+                torch.cat([inputs[index][name] for index in members])
+                for name in ("pixel_values", "pixel_mask")
+            )
+            maps = [level for level, _ in self._model.model.backbone.conv_encoder(pixels, mask)]
+            for row, index in enumerate(members):
+                only = slice(row, row + 1)  # copies, so that each can be kept without the others
+                levels = tuple(level[only].clone() for level in maps)
+                encoded[index] = levels, mask[only].bool()
+        return [encoded[index] for index in range(len(images))]
+
+    @torch.inference_mode()
+    def detect_encoded(
+        self, embeddings: Sequence[Encoded], images: Sequence[Image], queries: Sequence[Query]
+    ) -> list[sv.Detections]:
+        """As `detect`, with what `encode` gave for the images.
 
         Only images that have the same size for the model are run together, because padding would
         change their scores: the normalisation layers do not heed the mask of padded pixels.
         """
         captions = [self._captions(query) for query in queries]
-        canvases = [_canvas(image.pixels) for image in images]
-        inputs = [self._saved.preprocess(pixels) for pixels, _ in canvases]
-        groups: dict[tuple[int, ...], list[int]] = {}
-        for index, prepared in enumerate(inputs):
-            # An image that needs several captions runs alone: its features are then used again.
-            own = index if len(captions[index]) > 1 else -1
-            groups.setdefault((*prepared["pixel_values"].shape, own), []).append(index)
-
+        sizes = [_canvas(image.pixels)[1] for image in images]
+        # An image that needs several captions runs alone.
+        shapes = [
+            (*mask.shape, index if len(captions[index]) > 1 else -1)
+            for index, (_, mask) in enumerate(embeddings)
+        ]
         parts: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in images]
-        for members in groups.values():
-            together = {
-                name: torch.cat([inputs[index][name] for index in members])
-                for name in inputs[members[0]]
-            }
-            for round_ in range(len(captions[members[0]])):
-                asked = [captions[index][round_] for index in members]
-                output = self._model(**together, **self._text(asked))
-                for row, index in enumerate(members):
-                    boxes, scores = self._read(output, row, asked[row], queries[index])
-                    parts[index].append((to_pixels(boxes, *canvases[index][1]), scores))
-        self._vision.forget()
+        for members in _alike(shapes):
+            with self._vision.of([embeddings[index] for index in members]) as shown:
+                for round_ in range(len(captions[members[0]])):
+                    asked = [captions[index][round_] for index in members]
+                    output = self._model(**shown, **self._text(asked))
+                    for row, index in enumerate(members):
+                        boxes, scores = self._read(output, row, asked[row], queries[index])
+                        parts[index].append((to_pixels(boxes, *sizes[index]), scores))
         return [
             detections_from_scores(
                 image.size,
@@ -219,23 +238,33 @@ class GroundingDinoDetector(SavedDetector):
         return output.pred_boxes[row][kept], scores
 
 
-class _LastFeatures:
-    """Remembers the image features last computed, for the captions that share an image."""
+class _EncodedImages:
+    """Takes the place of the image backbone's `forward`, with images that are encoded already."""
 
-    def __init__(self, forward: Callable[..., Any]) -> None:
-        self._forward = forward
-        self._last: tuple[torch.Tensor | None, Any] = (None, None)
+    def __init__(self, backbone: Any) -> None:
+        self._position = backbone.position_embedding
+        self._features: dict[int, tuple[list[Any], list[torch.Tensor]]] = {}
+        backbone.forward = self
+
+    @contextmanager
+    def of(self, encoded: Sequence[Encoded]) -> Iterator[dict[str, torch.Tensor]]:
+        """Gives what to hand to the model for images of one size; threads may have their own."""
+        mask = torch.cat([mask for _, mask in encoded])
+        maps = [torch.cat(levels) for levels in zip(*(maps for maps, _ in encoded), strict=True)]
+        masks = [interpolate(mask[None].float(), level.shape[-2:])[0].bool() for level in maps]
+        features = list(zip(maps, masks, strict=True))
+        positions = [self._position(*feature).to(feature[0].dtype) for feature in features]
+        # Of the pixels the model wants no more than the shape.
+        pixels = maps[0].new_zeros(1, 1, 1, 1).expand(len(mask), 3, *mask.shape[1:])
+        self._features[id(pixels)] = features, positions
+        try:
+            yield {"pixel_values": pixels, "pixel_mask": mask}
+        finally:
+            del self._features[id(pixels)]
 
     def __call__(self, pixel_values: torch.Tensor, pixel_mask: torch.Tensor) -> Any:
-        seen, features = self._last
-        if seen is not pixel_values:
-            features = self._forward(pixel_values, pixel_mask)
-            self._last = (pixel_values, features)
-        maps, positions = features
-        return list(maps), list(positions)  # copies, because the model appends to them
-
-    def forget(self) -> None:
-        self._last = (None, None)
+        features, positions = self._features[id(pixel_values)]
+        return list(features), list(positions)  # copies, because the model appends to them
 
 
 class _KnownCaptions:
@@ -256,6 +285,18 @@ class _KnownCaptions:
         masks, positions = masks_and_positions(ids, self._separators)
         output = self._forward(ids, masks[:, None], torch.zeros_like(ids), positions)
         return output.last_hidden_state
+
+
+def _alike(kinds: Sequence[Hashable]) -> list[list[int]]:
+    """Groups indices by what they stand for.
+
+    >>> _alike(["a", "b", "a"])
+    [[0, 2], [1]]
+    """
+    groups: dict[Hashable, list[int]] = {}
+    for index, kind in enumerate(kinds):
+        groups.setdefault(kind, []).append(index)
+    return list(groups.values())
 
 
 def _canvas(pixels: np.ndarray) -> tuple[np.ndarray, tuple[float, float]]:

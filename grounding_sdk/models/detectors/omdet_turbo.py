@@ -63,20 +63,34 @@ class OmDetTurboDetector(SavedDetector):
         self.texts = TextMemory(self._embed, PHRASES_KEPT)
 
     @torch.inference_mode()
-    def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
-        """Detects each query's phrases in its image, as `Detector.detect` says.
-
-        The images are encoded together. Boxes are decoded for one image at a time, because in a
-        batch the query with fewer phrases is padded by phrases that take part in the choice of
-        boxes. For the same reason the parts of the model are called here one by one.
-        """
+    def encode(self, images: Sequence[Image]) -> list[tuple[torch.Tensor, ...]]:
+        """Runs backbone and encoder on all images together: maps (1, C, h, w) for each."""
         if not images:
             return []
         pixels = self._saved.pixel_values([image.pixels for image in images])
         maps = self._model.encoder(self._model.vision_backbone(pixels)).extracted_states
+        # Copies, so that each can be kept without the others.
         return [
-            self._decode([level[index : index + 1] for level in maps], image, query)
-            for index, (image, query) in enumerate(zip(images, queries, strict=True))
+            tuple(level[index : index + 1].clone() for level in maps)
+            for index in range(len(images))
+        ]
+
+    @torch.inference_mode()
+    def detect_encoded(
+        self,
+        embeddings: Sequence[tuple[torch.Tensor, ...]],
+        images: Sequence[Image],
+        queries: Sequence[Query],
+    ) -> list[sv.Detections]:
+        """As `detect`, with what `encode` gave for the images.
+
+        Boxes are decoded for one image at a time, because in a batch the query with fewer phrases
+        is padded by phrases that take part in the choice of boxes. For the same reason the parts of
+        the model are called here one by one.
+        """
+        return [
+            self._decode(list(maps), image, query)
+            for maps, image, query in zip(embeddings, images, queries, strict=True)
         ]
 
     def _decode(self, maps: list[torch.Tensor], image: Image, query: Query) -> sv.Detections:

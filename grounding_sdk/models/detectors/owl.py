@@ -70,14 +70,6 @@ class OwlDetector(SavedDetector, HasEngine):
         self.texts = TextMemory(self._embed, TEXTS_KEPT)
 
     @torch.inference_mode()
-    def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
-        """Detects each query's phrases in its image, as `Detector.detect` says.
-
-        The image tower runs once for the batch, the text tower once for each new text.
-        """
-        return self.detect_encoded(self.encode(images), images, queries)
-
-    @torch.inference_mode()
     def encode(self, images: Sequence[Image]) -> list[torch.Tensor]:
         """Runs the image tower: a feature map (h, w, D) for each image."""
         if not images:

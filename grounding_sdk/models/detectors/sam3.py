@@ -58,15 +58,25 @@ class Sam3Detector(SavedDetector):
         self.texts = TextMemory(self._encode, TEXTS_KEPT)
 
     @torch.inference_mode()
-    def detect(self, images: Sequence[Image], queries: Sequence[Query]) -> list[sv.Detections]:
-        """Detects each query's phrases in its image, as `Detector.detect` says, with masks.
+    def encode(self, images: Sequence[Image]) -> list[torch.Tensor]:
+        """Runs the vision transformer: its last tokens (1, h, w, D) for each image, 21 MB.
+
+        The maps that its neck makes of them are five times as large, so they are made again.
+        """
+        return [self._see(image) for image in images]
+
+    @torch.inference_mode()
+    def detect_encoded(
+        self, embeddings: Sequence[torch.Tensor], images: Sequence[Image], queries: Sequence[Query]
+    ) -> list[sv.Detections]:
+        """As `detect`, with what `encode` gave for the images; detections have masks.
 
         A detection's row of phrase scores is 0 but for the phrase that found it.
         """
         at_once = check_per_pass(self.phrases_per_pass)
         return [
-            self._detect(image, query, at_once)
-            for image, query in zip(images, queries, strict=True)
+            self._detect(tokens, image, query, at_once)
+            for tokens, image, query in zip(embeddings, images, queries, strict=True)
         ]
 
     def _multiply_in(self, dtype: torch.dtype) -> None:
@@ -83,8 +93,17 @@ class Sam3Detector(SavedDetector):
         features = self._model.get_text_features(tokens["input_ids"], mask).pooler_output
         return list(zip(features, mask, strict=True))
 
-    def _detect(self, image: Image, query: Query, at_once: int) -> sv.Detections:
-        vision = self._model.get_vision_features(self._saved.pixel_values([image.pixels]))
+    def _see(self, image: Image) -> torch.Tensor:
+        pixels = self._saved.pixel_values([image.pixels])
+        encoder = self._model.vision_encoder
+        side = encoder.config.backbone_config.patch_size
+        tokens: torch.Tensor = encoder.backbone(pixels).last_hidden_state
+        return tokens.unflatten(1, (pixels.shape[2] // side, pixels.shape[3] // side))
+
+    def _detect(
+        self, tokens: torch.Tensor, image: Image, query: Query, at_once: int
+    ) -> sv.Detections:
+        vision = self._model.vision_encoder.neck(tokens.permute(0, 3, 1, 2))
         texts = self.texts(query.texts, TEXTS_AT_ONCE)
         boxes, scores, masks = [], [], []
         for start in range(0, len(texts), at_once):
@@ -106,12 +125,15 @@ class Sam3Detector(SavedDetector):
             sv.CompactMask.merge(masks),
         )
 
-    def _decode(self, vision: Any, texts: Sequence[tuple[torch.Tensor, torch.Tensor]]) -> Any:
-        """Looks for encoded phrases in the features of one image, which they share."""
+    def _decode(
+        self,
+        vision: tuple[Sequence[torch.Tensor], Sequence[torch.Tensor]],
+        texts: Sequence[tuple[torch.Tensor, torch.Tensor]],
+    ) -> Any:
+        """Looks for encoded phrases in maps and positions of one image, which they share."""
         features, masks = (torch.stack(parts) for parts in zip(*texts, strict=True))
         maps, positions = (
-            tuple(level.expand(len(texts), -1, -1, -1) for level in levels)
-            for levels in (vision.fpn_hidden_states, vision.fpn_position_encoding)
+            tuple(level.expand(len(texts), -1, -1, -1) for level in levels) for levels in vision
         )
         return self._model(
             vision_embeds=Sam3VisionEncoderOutput(
