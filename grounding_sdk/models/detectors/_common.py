@@ -21,6 +21,7 @@ from grounding_sdk.models.cache import CacheStats, tensor_bytes
 from grounding_sdk.models.ports import Embedding
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.pretrained import load_model, model_type, reading
+from grounding_sdk.models.processors import as_tensor, scaled_if_large
 from grounding_sdk.query import Query
 
 Text = TypeVar("Text")
@@ -80,11 +81,11 @@ class Saved:
 
     def preprocess(self, pixels: np.ndarray) -> dict[str, torch.Tensor]:
         """Prepares one picture (H, W, 3) uint8; one at a time, so that no batch mate pads it."""
-        # A copy, because torch warns about write-protected memory. Where the channels are must be
-        # said: it cannot be seen on a picture 1 or 3 pixels high.
-        tensor = torch.tensor(pixels).permute(2, 0, 1)
+        # Where the channels are must be said: it cannot be seen on a picture 1 or 3 pixels high.
         inputs = self.image_processor(
-            images=[tensor], return_tensors="pt", input_data_format="channels_first"
+            images=[as_tensor(scaled_if_large(self.image_processor, pixels))],
+            return_tensors="pt",
+            input_data_format="channels_first",
         )
         return {
             name: value.to(self.device)

@@ -34,6 +34,7 @@ from grounding_sdk.models.engines import HasEngine, PictureSide, compiled
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
 from grounding_sdk.models.pretrained import load_model, model_type, reading
+from grounding_sdk.models.processors import as_tensor, scaled_if_large
 from grounding_sdk.models.segmenters.decoder_parts import transformers_parts
 from grounding_sdk.models.segmenters.decoding import (
     Embedding,
@@ -233,7 +234,7 @@ class HfSamSegmenter(HasPrecision, HasEngine):
 
     def _pixels(self, image: Image) -> torch.Tensor:
         pixels = without_sliver(image.pixels, self._input_side) if self._padded else image.pixels
-        return torch.from_numpy(np.array(pixels)).permute(2, 0, 1)  # torch needs a writable array
+        return as_tensor(scaled_if_large(self._processor, pixels))
 
     def _features(self, pixel_values: torch.Tensor) -> Sequence[torch.Tensor]:
         # Of the early features SAM-HQ uses the first only.

@@ -19,12 +19,15 @@ from segment_anything.modeling import (
     TwoWayTransformer,
 )
 from segment_anything.utils.transforms import ResizeLongestSide
+from torchvision.transforms.functional import resize, to_pil_image
 
+from grounding_sdk.detections import Size
 from grounding_sdk.errors import ConfigError, CorruptWeightsError, MissingWeightsError
 from grounding_sdk.image import Image
 from grounding_sdk.models.engines import HasEngine, PictureSide, compiled
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision, Precision
+from grounding_sdk.models.scaling import scale_in_bands
 from grounding_sdk.models.segmenters.decoder_parts import official_parts
 from grounding_sdk.models.segmenters.decoding import (
     Embedding,
@@ -175,8 +178,10 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
         return self._sam.image_encoder(padded) if encoder is None else encoder(padded)[0]
 
     def _input(self, image: Image) -> torch.Tensor:
-        pixels = without_sliver(image.pixels, self._resize.target_length)
-        resized = torch.from_numpy(self._resize.apply_image(pixels))
+        longest = self._resize.target_length
+        pixels = without_sliver(image.pixels, longest)
+        size = self._resize.get_preprocess_shape(*pixels.shape[:2], longest)
+        resized = torch.from_numpy(scale_in_bands(pixels, size, _scaled))
         return resized.permute(2, 0, 1).to(self._sam.device)
 
     def _prompt_embeddings(
@@ -195,6 +200,11 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
             masks = tensor(prompts.masks)[:, None]
         sparse, dense = self._sam.prompt_encoder(points=points, boxes=boxes, masks=masks)
         return sparse, None if masks is None else dense
+
+
+def _scaled(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """As `ResizeLongestSide` does it."""
+    return np.array(resize(to_pil_image(pixels), list(size)))
 
 
 def sam_from_weights(weights: Mapping[str, torch.Tensor], source: str = "the weights") -> Sam:
