@@ -27,8 +27,8 @@ def share_out(
     """Returns the function's result for each task, in their order.
 
     Args:
-        function: Safe to be run for several tasks at a time. Threads do not inherit
-            `torch.no_grad`: it has to be in the function.
+        function: Safe to be run for several tasks at a time. Whether there are gradients, it
+            inherits from the caller, as nothing else that torch keeps for each thread.
         tasks: What it is run for.
         cores: How many to use. Each of several threads makes its operations of an even part of
             them; one task alone, or one core, is run by the caller.
@@ -44,9 +44,15 @@ def share_out(
     if workers < 2:
         return [function(task) for task in tasks]
     each = cores // workers
+    inference, gradients = torch.is_inference_mode_enabled(), torch.is_grad_enabled()
+
+    def run(task: Task) -> Result:
+        with torch.inference_mode(inference), torch.set_grad_enabled(gradients):
+            return function(task)
+
     pool = ThreadPoolExecutor(workers, "share-out", initializer=take_cores, initargs=(each,))
     try:
-        return list(pool.map(function, tasks))
+        return list(pool.map(run, tasks))
     finally:
         pool.shutdown(cancel_futures=True)
 

@@ -20,7 +20,7 @@ from tiny_segmenters import (
     save_hf,
     single_prompts,
 )
-from torch_threads import one_thread  # noqa: F401
+from torch_threads import one_thread, torch_threads  # noqa: F401
 from transformers.utils.import_utils import BACKENDS_MAPPING
 
 from grounding_sdk.errors import (
@@ -95,6 +95,16 @@ def test_an_image_of_a_batch_gets_what_it_gets_alone(family):
         boxes = boxes_in(image)
         (alone,) = family[0].encode([image])
         assert_same_prediction(segmenter.decode(embedding, boxes), family[0].decode(alone, boxes))
+
+
+def test_results_do_not_depend_on_the_number_of_threads(family):
+    segmenter, _ = family
+    image, results = picture(40, 60), []
+    for threads in (1, 3):
+        with torch_threads(threads):
+            [embedding] = segmenter.encode([image])
+            results.append(segmenter.decode(embedding, boxes_in(image, 6)))
+    assert_same_prediction(*results)
 
 
 def test_a_prompt_among_many_gets_what_it_gets_alone(family):

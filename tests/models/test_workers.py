@@ -51,6 +51,19 @@ def test_cores_are_shared_out_and_nobody_else_notices(tasks, cores, each):
     assert threads_of_a_new_thread() == 3
 
 
+@pytest.mark.parametrize("cores", [1, 2])
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
+def test_whether_there_are_gradients_is_as_for_the_caller(mode, cores):
+    weight = torch.ones(3, requires_grad=True)
+
+    def product(task):
+        return (weight * task).requires_grad, torch.ones(1).is_inference()
+
+    with mode():
+        expected = product(0)
+        assert share_out(product, range(2), cores) == [expected] * 2
+
+
 def test_a_number_of_threads_set_by_a_thread_for_itself_alone_stays():
     threads = {}
 
@@ -154,6 +167,17 @@ def test_errors_while_decoding_reach_the_caller(segmenter, monkeypatch):
     assert len(calls) < 50
     monkeypatch.undo()
     assert len(segmenter.decode(embedding, boxes_in(image, 5)).masks) == 5
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.enable_grad, torch.inference_mode])
+def test_the_caller_may_be_in_any_mode(segmenter, mode):
+    image = picture(40, 60)
+    (embedding,) = segmenter.encode([image])
+    expected = segmenter.decode(embedding, boxes_in(image, 9))
+    with mode():
+        (embedding,) = segmenter.encode([image])
+        found = segmenter.decode(embedding, boxes_in(image, 9))
+    np.testing.assert_array_equal(found.logits, expected.logits)
 
 
 def test_nothing_is_kept_for_gradients():

@@ -91,7 +91,6 @@ def decode_prompts(
         for sides in zip(mask_size, embedding.input_size, embedding.image_size, strict=True)
     )
 
-    @torch.no_grad()
     def decode(task: tuple[np.ndarray, Prompts]) -> None:
         members, chunk = task
         wanted = Wanted.BEST if chunk.ambiguous else Wanted.SINGLE

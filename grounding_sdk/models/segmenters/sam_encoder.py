@@ -6,9 +6,9 @@ x 64 tokens. What is done otherwise than in the published code, with the same nu
 rounding:
 
 - Attention between all 4,096 tokens has 12 x 4,096 x 4,096 scores, 800 MB. On a CPU in float32
-  they come and go in slabs of at most `SCORES_AT_ONCE`, in one piece of memory that stays in the
-  cache. Within windows the kernel of torch is faster, with the term that depends on relative
-  position, q . R_h[y - y'] + q . R_w[x - x'], as its mask.
+  each core makes those of a head of its own, in slabs of at most `SCORES_AT_ONCE` in one piece of
+  memory that stays in the cache. Within windows the kernel of torch is faster, with the term that
+  depends on relative position, q . R_h[y - y'] + q . R_w[x - x'], as its mask.
 - In bfloat16 and on a GPU, where attention is one kernel, that term is part of the product of
   q' = (q s, q . R_h[y - .], q . R_w[x - .]) with k' = (k, one-hot(y'), one-hot(x')), so that plain
   attention gives it, with h + w more numbers for each query and key.
@@ -34,6 +34,7 @@ from torch.nn import functional
 
 from grounding_sdk.models.engines import PictureSide
 from grounding_sdk.models.perceptron import TOKENS_AT_ONCE, Perceptron, gelu
+from grounding_sdk.models.workers import share_out
 
 SCORES_AT_ONCE = 2**20  # 4 MB
 LOG2_E = math.log2(math.e)
@@ -171,7 +172,7 @@ def is_known(encoder: Any) -> bool:
 
 
 def attend_in_slabs(projected: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
-    """Attends with relative positions, a bounded number of scores at a time.
+    """Attends with relative positions, each core to a head, a bounded number of scores at a time.
 
     Args:
         projected: (B, h, w, 3, heads, d), queries, keys and values.
@@ -184,8 +185,10 @@ def attend_in_slabs(projected: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
     batch, height, width, _, heads, depth = projected.shape
     attended = projected.new_empty(batch, height, width, heads, depth)
     lines = min(height, max(1, SCORES_AT_ONCE // (width * height * width)))
-    memory = projected.new_empty(lines * width, height, width)
-    for image, head in product(range(batch), range(heads)):
+
+    def attend(task: tuple[int, int]) -> None:
+        image, head = task
+        memory = projected.new_empty(lines * width, height, width)
         query, key, value = projected[image, ..., head, :].unbind(2)
         query = query * LOG2_E  # 2^x is faster than e^x
         key, value = (part.reshape(-1, depth).contiguous() for part in (key, value))
@@ -202,6 +205,8 @@ def attend_in_slabs(projected: Tensor, rows: Tensor, columns: Tensor) -> Tensor:
             scores.exp2_()
             answer = (scores @ value).div_(scores.sum(dim=1, keepdim=True))
             slab[3].copy_(answer.view_as(slab[3]))
+
+    share_out(attend, product(range(batch), range(heads)), torch.get_num_threads())
     return attended.flatten(3)
 
 
