@@ -23,11 +23,10 @@ def scaled_if_large(processor: Any, pixels: np.ndarray) -> np.ndarray:
     """Scales a large picture as the processor would, in less memory; others stay as they are.
 
     Args:
-        processor: OWLv2's, which pads before it scales, gets what it is given.
+        processor: One that does not begin with scaling by torchvision gets what it is given.
         pixels: (H, W, 3) uint8.
     """
-    large = pixels.shape[0] * pixels.shape[1] > PIXELS_AT_ONCE
-    if not large or not processor.do_resize or isinstance(processor, Owlv2ImageProcessor):
+    if pixels.shape[0] * pixels.shape[1] <= PIXELS_AT_ONCE or not _begins_with_scaling(processor):
         return pixels
     interpolation = pil_torch_interpolation_mapping[processor.resample]
 
@@ -36,6 +35,13 @@ def scaled_if_large(processor: Any, pixels: np.ndarray) -> np.ndarray:
         return functional.resize(given, list(size), interpolation).permute(1, 2, 0).numpy()
 
     return scale_in_bands(pixels, _size_for(processor, pixels.shape[0], pixels.shape[1]), scale)
+
+
+def _begins_with_scaling(processor: Any) -> bool:
+    pads_first = isinstance(processor, Owlv2ImageProcessor)
+    scales = processor.do_resize and processor.resample is not None
+    by_torchvision = getattr(processor, "backend", None) == "torchvision"
+    return by_torchvision and scales and not pads_first
 
 
 def _size_for(processor: Any, height: int, width: int) -> Size:

@@ -15,6 +15,7 @@ from transformers import (
     Sam2ImageProcessor,
     Sam3ImageProcessor,
     SamImageProcessor,
+    SamImageProcessorPil,
 )
 
 from grounding_sdk import Image
@@ -57,8 +58,12 @@ def test_other_pictures_stay_as_they_are():
     pixels = noise(480, 640)
     assert scaled_if_large(SamImageProcessor(), pixels) is pixels
     large = noise(*LARGE[0])
-    assert scaled_if_large(SamImageProcessor(do_resize=False), large) is large
-    assert scaled_if_large(Owlv2ImageProcessor(), large) is large  # which pads before it scales
+    for other in (
+        SamImageProcessor(do_resize=False),
+        Owlv2ImageProcessor(),  # which pads before it scales
+        SamImageProcessorPil(),  # which scales otherwise
+    ):
+        assert scaled_if_large(other, large) is large
 
 
 @pytest.mark.parametrize("size", LARGE)

@@ -183,19 +183,19 @@ class Network(HasEngine):
 
 
 def resized(image: Image, size: tuple[int, int]) -> np.ndarray:
-    """The pixels of an image at (height, width) `size`.
-
-    It is what Pillow's `resize` gives with `reducing_gap=2.0`: means of whole blocks first, here a
-    band of rows at a time, as Pillow's copy of a picture takes a third more than the picture.
-    """
+    """The pixels of an image at (height, width) `size`, by Pillow."""
     height, width = image.size
+    to, way = size[::-1], PILImage.Resampling.BILINEAR
+    if height * width <= PIXELS_AT_ONCE:
+        return np.asarray(PILImage.fromarray(image.pixels).resize(to, way, reducing_gap=2.0))
+    # The same, a band of rows at a time: the gap means that whole blocks are averaged first. Of all
+    # at once Pillow would make a copy that takes a third more than the picture.
     down, across = (max(1, int(a / b / 2)) for a, b in zip(image.size, size, strict=True))
     rows = max(1, PIXELS_AT_ONCE // (width * down)) * down
     bands = (image.pixels[top : top + rows] for top in range(0, height, rows))
     means = np.concatenate([PILImage.fromarray(band).reduce((across, down)) for band in bands])
     box = (0, 0, width / across, height / down)
-    picture = PILImage.fromarray(means)
-    return np.asarray(picture.resize(size[::-1], PILImage.Resampling.BILINEAR, box))
+    return np.asarray(PILImage.fromarray(means).resize(to, way, box))
 
 
 def describe(model: Mini, features: list[Tensor]) -> tuple[Tensor, ...]:
