@@ -20,7 +20,7 @@ from torch.nn import functional
 
 from grounding_sdk.detections import compact_masks
 
-BAND = 64  # pixels side by side that one small matrix product makes of the logits below
+BAND = 128  # pixels side by side that one small matrix product makes of the logits below
 
 
 @dataclass(frozen=True, eq=False)
