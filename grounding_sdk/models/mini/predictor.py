@@ -7,13 +7,11 @@ detecting and then segmenting a photo encodes it once.
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from threading import Lock
-from typing import Literal, Self, TypeAlias
+from typing import Literal, Self
 
 import cv2
 import numpy as np
@@ -26,6 +24,7 @@ from torch.nn import functional
 
 from grounding_sdk.detections import detections_from_scores, pack_masks
 from grounding_sdk.image import Image
+from grounding_sdk.models.cache import EmbeddingCache
 from grounding_sdk.models.engines import Engine, Function, HasEngine, PictureSide, translated
 from grounding_sdk.models.mini.network import (
     BOX_MARGIN,
@@ -54,7 +53,7 @@ from grounding_sdk.models.scaling import PIXELS_AT_ONCE
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.query import Query
 
-ENCODINGS_KEPT = 12  # about 7 MB each; a stream has two batches of four under way
+ENCODINGS_BYTES = 128_000_000  # a dozen; a stream has two batches of four under way
 OBJECTNESS_SHARE = 0.3  # score = name^0.7 * objectness^0.3
 CANDIDATES, KEPT = 1000, 300  # boxes before and after suppression
 SAME_PHRASE_IOU, ANY_PHRASE_IOU = 0.5, 0.85  # overlap at which the weaker box goes
@@ -63,9 +62,6 @@ NOWHERE = -10.0  # logit outside of a mask's window
 WINDOWS_AT_ONCE = 32
 STRIP = 256  # rows of a mask interpolated at a time
 POINT_WINDOWS = (1.0, 0.45, 0.2)  # sides tried around points, in parts of the longer side
-
-
-_Key: TypeAlias = tuple[str, torch.dtype, Engine]
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,6 +92,9 @@ class Network(HasEngine):
     """The loaded network and the last encodings. Safe to share among threads.
 
     Another engine runs all of a picture that depends on no question, always in float32.
+
+    Attributes:
+        encodings: Of the last images; has `stats()` and `clear()`.
     """
 
     def __init__(self, folder: Path, device: str) -> None:
@@ -107,8 +106,8 @@ class Network(HasEngine):
         self.model: Mini = model.to(memory_format=torch.channels_last)
         text = load_text(folder / TEXT).to(self.device)
         self.phrases = PhraseEncoder(text, folder / TOKENIZER)
-        self.encodings: OrderedDict[_Key, Encoding] = OrderedDict()
-        self.lock = Lock()
+        self.encodings = EmbeddingCache(ENCODINGS_BYTES)
+        self._readers: dict[tuple[torch.dtype, Engine], _Reader] = {}
         self._translations: dict[str, Function] = {}
 
     def encode(self, image: Image, dtype: torch.dtype = torch.float32) -> Encoding:
@@ -117,23 +116,19 @@ class Network(HasEngine):
 
     def encode_all(self, images: Sequence[Image], dtype: torch.dtype) -> list[Encoding]:
         """Encode images, those of one size together: small layers are faster on several."""
-        keys = [(image.sha256, dtype, self.engine) for image in images]
-        with self.lock:
-            found = {key: self.encodings[key] for key in keys if key in self.encodings}
-        new = {key: image for key, image in zip(keys, images, strict=True) if key not in found}
-        sizes: dict[tuple[int, int], list[_Key]] = {}
-        for key, image in new.items():
-            sizes.setdefault(encoded_size(image.size, self.side), []).append(key)
+        reader = self._readers.setdefault((dtype, self.engine), _Reader(self, dtype))
+        return self.encodings.encode(reader, images)
+
+    def encode_anew(self, images: Sequence[Image], dtype: torch.dtype) -> list[Encoding]:
+        """As `encode_all`, whatever is known."""
+        sizes: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            sizes.setdefault(encoded_size(image.size, self.side), []).append(index)
+        found: dict[int, Encoding] = {}
         for size, same in sizes.items():
-            encodings = self._encode([new[key] for key in same], size, dtype)
+            encodings = self._encode([images[index] for index in same], size, dtype)
             found.update(zip(same, encodings, strict=True))
-        with self.lock:
-            for key in keys:
-                self.encodings[key] = found[key]
-                self.encodings.move_to_end(key)
-            while len(self.encodings) > ENCODINGS_KEPT:
-                self.encodings.popitem(last=False)
-        return [found[key] for key in keys]
+        return [found[index] for index in range(len(images))]
 
     def _encode(
         self, images: Sequence[Image], size: tuple[int, int], dtype: torch.dtype
@@ -180,6 +175,17 @@ class Network(HasEngine):
         height, width = encoded_size((3, 4), self.side)
         x = torch.zeros(1, 3, height, width, device=self.device)
         return (on_engine or self._see_plain)(x)
+
+
+@dataclass(frozen=True, eq=False)
+class _Reader:
+    """A network as an encoder for one type of products and one engine: what a cache tells apart."""
+
+    network: Network
+    dtype: torch.dtype
+
+    def encode(self, images: Sequence[Image]) -> list[Encoding]:
+        return self.network.encode_anew(images, self.dtype)
 
 
 def resized(image: Image, size: tuple[int, int]) -> np.ndarray:

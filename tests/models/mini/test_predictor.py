@@ -15,7 +15,7 @@ from grounding_sdk.image import Image
 from grounding_sdk.models import precision
 from grounding_sdk.models.mini.network import boxes_from_sides, positions
 from grounding_sdk.models.mini.predictor import (
-    ENCODINGS_KEPT,
+    ENCODINGS_BYTES,
     OBJECTNESS_SHARE,
     MiniDetector,
     MiniSegmenter,
@@ -266,10 +266,16 @@ def test_no_prompt_at_all_is_an_error(segmenter: MiniSegmenter) -> None:
 def test_an_image_is_encoded_once_and_few_are_kept(
     detector: MiniDetector, segmenter: MiniSegmenter
 ) -> None:
-    image = disc()[0]
+    image, encodings = disc()[0], detector.network.encodings
+    encodings.clear()
     detector.detect([image], [Query.of("ball")])
     assert segmenter.encode([image])[0] is detector.network.encode(Image(image.pixels.copy()))
-    assert len(detector.network.encodings) <= ENCODINGS_KEPT
+    stats = encodings.stats()
+    assert (stats.misses, stats.hits, stats.entries) == (1, 2, 1)
+    assert 0 < 12 * stats.bytes <= ENCODINGS_BYTES  # enough for what a stream has under way
+    for shade in range(30):
+        detector.detect([Image(np.full_like(image.pixels, shade))], [Query.of("ball")])
+    assert encodings.stats().bytes <= ENCODINGS_BYTES
 
 
 def test_a_mask_in_a_window_is_bilinear_and_clipped_to_the_image() -> None:
