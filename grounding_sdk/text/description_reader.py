@@ -59,6 +59,8 @@ class DescriptionReader(NounReader):
     def _describe(self, noun: Noun) -> bool:
         """Reads one description; False at what describes nothing, such as a second noun."""
         start, word = self.at, self.word()
+        if not word:  # the end: "the dog that"
+            return False
         if word in _PUNCTUATION:
             if word in ("and", "&", ",") and not self._description_comes(1):
                 return False

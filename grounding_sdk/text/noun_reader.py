@@ -242,8 +242,9 @@ class NounReader(Cursor):
                 pass
             return True
         last, ahead = self.words[noun.words[-1]], self.word(1)
-        if self._some(1) and not is_nounish(self.word(3)):
-            return self.skip(3)  # "the leftmost cup of the seven"
+        some = 2 + (ahead in ("the", "these", "those"))
+        if self._some(1) and not is_nounish(self.word(some)):
+            return self.skip(some)  # "the leftmost cup of the seven", "of two"
         if last in _PICTURES and len(noun.words) == 1:  # "a photo of a dog"
             noun.words.clear()
             return self.skip()

@@ -566,6 +566,24 @@ def test_any_words_have_a_meaning_whose_spans_index_them(text, referring):
     check(text, referring)
 
 
+@pytest.mark.parametrize("referring", [False, True])
+def test_a_clause_may_end_before_it_says_anything(referring):
+    for text in ("two on two that", "one from cup not who", "two largest ones of two"):
+        check(text, referring)
+
+
+@pytest.mark.parametrize("some", ["two", "the two", "these two"])
+def test_one_of_some_has_its_conditions(some):
+    plain = read_prompt("the leftmost cup near the dog", referring=True)
+    of_some = read_prompt(f"the leftmost cup of {some} near the dog", referring=True)
+    assert of_some.texts == plain.texts
+    kinds = [
+        [condition.kind for condition in query.targets[0].conditions] for query in (plain, of_some)
+    ]
+    assert kinds == [["leftmost", "near"]] * 2
+    assert read_prompt(f"the leftmost cup of {some}", referring=True).targets[0].phrase == "cup"
+
+
 @given(st.text(max_size=200), st.booleans())
 def test_any_text_has_a_meaning_or_a_clear_error(text, referring):
     check(text, referring)
