@@ -16,6 +16,7 @@ from segment_anything.modeling import (
     Sam,
     TwoWayTransformer,
 )
+from torch_threads import torch_threads
 from transformers import (
     EdgeTamConfig,
     EdgeTamModel,
@@ -45,7 +46,7 @@ from transformers import (
 )
 
 from grounding_sdk import Image
-from grounding_sdk.models.ports import MaskPrediction
+from grounding_sdk.models.ports import MaskPrediction, Segmenter
 
 # Landscape, portrait, square, tiny, thin; 3 is also a number of channels.
 SIZES = [(48, 64), (97, 41), (50, 50), (1, 1), (3, 7), (3, 300)]
@@ -144,6 +145,16 @@ def assert_same_prediction(found: MaskPrediction, other: MaskPrediction) -> None
     np.testing.assert_allclose(found.logits, other.logits, rtol=1e-4, atol=1e-4)
     different = found.masks.to_dense() != other.masks.to_dense()
     assert different.mean() < 1e-3  # ties
+
+
+def assert_threads_do_not_tell(segmenter: Segmenter) -> None:
+    """Checks that results are the same whatever the number of torch's threads."""
+    image, results = picture(40, 60), []
+    for threads in (1, 3):
+        with torch_threads(threads):
+            [embedding] = segmenter.encode([image])
+            results.append(segmenter.decode(embedding, boxes_in(image, 6)))
+    assert_same_prediction(*results)
 
 
 def enliven(model: torch.nn.Module, seed: int, gain: float = 1.0) -> None:

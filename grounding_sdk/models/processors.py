@@ -11,7 +11,7 @@ from transformers import Owlv2ImageProcessor
 from transformers.image_utils import SizeDict, pil_torch_interpolation_mapping
 
 from grounding_sdk.detections import Size
-from grounding_sdk.models.scaling import PIXELS_AT_ONCE, scale_in_bands
+from grounding_sdk.models.scaling import is_large, scale_in_bands
 
 
 def as_tensor(pixels: np.ndarray) -> torch.Tensor:
@@ -26,7 +26,7 @@ def scaled_if_large(processor: Any, pixels: np.ndarray) -> np.ndarray:
         processor: One that does not begin with scaling by torchvision gets what it is given.
         pixels: (H, W, 3) uint8.
     """
-    if pixels.shape[0] * pixels.shape[1] <= PIXELS_AT_ONCE or not _begins_with_scaling(processor):
+    if not is_large(pixels) or not _begins_with_scaling(processor):
         return pixels
     interpolation = pil_torch_interpolation_mapping[processor.resample]
 

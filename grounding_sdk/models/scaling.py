@@ -20,6 +20,11 @@ PIXELS_AT_ONCE = 4_000_000  # 50 MB on the way
 Scale: TypeAlias = Callable[[np.ndarray, Size], np.ndarray]
 
 
+def is_large(pixels: np.ndarray) -> bool:
+    """Whether an (H, W, 3) picture is worth the bands."""
+    return pixels.shape[0] * pixels.shape[1] > PIXELS_AT_ONCE
+
+
 def scale_in_bands(pixels: np.ndarray, size: Size, scale: Scale) -> np.ndarray:
     """Scales a picture.
 
@@ -35,9 +40,9 @@ def scale_in_bands(pixels: np.ndarray, size: Size, scale: Scale) -> np.ndarray:
     >>> scale_in_bands(np.zeros((3000, 2000, 3), np.uint8), (1500, 1000), half).shape
     (1500, 1000, 3)
     """
-    height, width = pixels.shape[:2]
-    if height * width <= PIXELS_AT_ONCE:
+    if not is_large(pixels):
         return scale(pixels, size)
+    height, width = pixels.shape[:2]
     rows = max(1, PIXELS_AT_ONCE // width)
     bands = (pixels[top : top + rows] for top in range(0, height, rows))
     narrow = np.concatenate([scale(band, (len(band), size[1])) for band in bands])

@@ -13,6 +13,7 @@ from tiny_segmenters import (
     HfReference,
     assert_predicts,
     assert_same_prediction,
+    assert_threads_do_not_tell,
     boxes_in,
     picture,
     points_in,
@@ -20,7 +21,7 @@ from tiny_segmenters import (
     save_hf,
     single_prompts,
 )
-from torch_threads import one_thread, torch_threads  # noqa: F401
+from torch_threads import one_thread  # noqa: F401
 from transformers.utils.import_utils import BACKENDS_MAPPING
 
 from grounding_sdk.errors import (
@@ -98,13 +99,7 @@ def test_an_image_of_a_batch_gets_what_it_gets_alone(family):
 
 
 def test_results_do_not_depend_on_the_number_of_threads(family):
-    segmenter, _ = family
-    image, results = picture(40, 60), []
-    for threads in (1, 3):
-        with torch_threads(threads):
-            [embedding] = segmenter.encode([image])
-            results.append(segmenter.decode(embedding, boxes_in(image, 6)))
-    assert_same_prediction(*results)
+    assert_threads_do_not_tell(family[0])
 
 
 def test_a_prompt_among_many_gets_what_it_gets_alone(family):

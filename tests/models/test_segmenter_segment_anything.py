@@ -10,6 +10,7 @@ from tiny_segmenters import (
     SIZES,
     assert_predicts,
     assert_same_prediction,
+    assert_threads_do_not_tell,
     boxes_in,
     official_sam,
     picture,
@@ -18,7 +19,7 @@ from tiny_segmenters import (
     single_prompts,
     wants_several,
 )
-from torch_threads import one_thread, torch_threads  # noqa: F401
+from torch_threads import one_thread  # noqa: F401
 
 from grounding_sdk.errors import CorruptWeightsError, MissingWeightsError
 from grounding_sdk.models.ports import Segmenter
@@ -96,12 +97,7 @@ def test_every_kind_of_prompt_gives_the_predictor_masks(segmenter, sam, kind):
 
 
 def test_results_do_not_depend_on_the_number_of_threads(segmenter):
-    image, results = picture(40, 60), []
-    for threads in (1, 3):
-        with torch_threads(threads):
-            [embedding] = segmenter.encode([image])
-            results.append(segmenter.decode(embedding, boxes_in(image, 6)))
-    assert_same_prediction(*results)
+    assert_threads_do_not_tell(segmenter)
 
 
 def test_a_single_point_gets_the_mask_that_scores_best(segmenter):

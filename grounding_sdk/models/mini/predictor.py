@@ -49,7 +49,7 @@ from grounding_sdk.models.mini.weights import (
 )
 from grounding_sdk.models.ports import MaskPrediction
 from grounding_sdk.models.precision import DEFAULT_PRECISION, HasPrecision
-from grounding_sdk.models.scaling import PIXELS_AT_ONCE
+from grounding_sdk.models.scaling import PIXELS_AT_ONCE, is_large
 from grounding_sdk.models.segmenters.prompts import Prompts, check_prompts
 from grounding_sdk.query import Query
 
@@ -119,20 +119,10 @@ class Network(HasEngine):
         reader = self._readers.setdefault((dtype, self.engine), _Reader(self, dtype))
         return self.encodings.encode(reader, images)
 
-    def encode_anew(self, images: Sequence[Image], dtype: torch.dtype) -> list[Encoding]:
-        """As `encode_all`, whatever is known."""
-        sizes: dict[tuple[int, int], list[int]] = {}
-        for index, image in enumerate(images):
-            sizes.setdefault(encoded_size(image.size, self.side), []).append(index)
-        found: dict[int, Encoding] = {}
-        for size, same in sizes.items():
-            encodings = self._encode([images[index] for index in same], size, dtype)
-            found.update(zip(same, encodings, strict=True))
-        return [found[index] for index in range(len(images))]
-
-    def _encode(
+    def encode_alike(
         self, images: Sequence[Image], size: tuple[int, int], dtype: torch.dtype
     ) -> list[Encoding]:
+        """Encode images that have one `encoded_size`, known or not."""
         pixels = torch.from_numpy(np.stack([resized(image, size) for image in images]))
         x = pixels.to(self.device).permute(0, 3, 1, 2).float()
         encodings: list[Encoding] = []
@@ -185,17 +175,24 @@ class _Reader:
     dtype: torch.dtype
 
     def encode(self, images: Sequence[Image]) -> list[Encoding]:
-        return self.network.encode_anew(images, self.dtype)
+        sizes: dict[tuple[int, int], list[int]] = {}
+        for index, image in enumerate(images):
+            sizes.setdefault(encoded_size(image.size, self.network.side), []).append(index)
+        found: dict[int, Encoding] = {}
+        for size, same in sizes.items():
+            alike = [images[index] for index in same]
+            found.update(zip(same, self.network.encode_alike(alike, size, self.dtype), strict=True))
+        return [found[index] for index in range(len(images))]
 
 
 def resized(image: Image, size: tuple[int, int]) -> np.ndarray:
     """The pixels of an image at (height, width) `size`, by Pillow."""
-    height, width = image.size
     to, way = size[::-1], PILImage.Resampling.BILINEAR
-    if height * width <= PIXELS_AT_ONCE:
+    if not is_large(image.pixels):
         return np.asarray(PILImage.fromarray(image.pixels).resize(to, way, reducing_gap=2.0))
     # The same, a band of rows at a time: the gap means that whole blocks are averaged first. Of all
     # at once Pillow would make a copy that takes a third more than the picture.
+    height, width = image.size
     down, across = (max(1, int(a / b / 2)) for a, b in zip(image.size, size, strict=True))
     rows = max(1, PIXELS_AT_ONCE // (width * down)) * down
     bands = (image.pixels[top : top + rows] for top in range(0, height, rows))
