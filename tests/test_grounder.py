@@ -130,5 +130,5 @@ def test_where_embeddings_are_kept_can_be_chosen(tmp_path):
 
 def test_a_second_query_runs_no_encoder_of_mini_at_all(ground, monkeypatch):
     ground(IMAGES / "cat.jpg", "cat")
-    monkeypatch.setattr(Network, "_encode", None)
+    monkeypatch.setattr(Network, "encode_alike", None)
     assert ground(IMAGES / "cat.jpg", "cat . sofa").counts["cat"] >= 1
