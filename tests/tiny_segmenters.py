@@ -147,6 +147,17 @@ def assert_same_prediction(found: MaskPrediction, other: MaskPrediction) -> None
     assert different.mean() < 1e-3  # ties
 
 
+def assert_masks_need_no_logits(segmenter: Segmenter, image: Image, **prompts: Any) -> None:
+    """Checks that who does not want the logits gets the masks and scores of who does."""
+    [embedding] = segmenter.encode([image])
+    found = segmenter.decode(embedding, **prompts, logits=False)
+    expected = segmenter.decode(embedding, **prompts)
+    assert found.logits is None
+    np.testing.assert_allclose(found.scores, expected.scores, rtol=1e-5, atol=1e-5)
+    different = found.masks.to_dense() != expected.masks.to_dense()
+    assert different.mean() < 1e-3  # ties
+
+
 def assert_threads_do_not_tell(segmenter: Segmenter) -> None:
     """Checks that results are the same whatever the number of torch's threads."""
     image, results = picture(40, 60), []

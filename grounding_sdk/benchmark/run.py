@@ -265,7 +265,9 @@ def _measure(work: Work, pair: _Pair, random_detector: bool, progress: Progress)
         "peak_mb": peaks,
         "parity": {
             **_detection_parity(last[OURS].found, last[REFERENCE].found, picture.shape),
-            **_mask_parity(last[OURS].masks, last[REFERENCE].masks),
+            **_mask_parity(
+                last[OURS].masks, last[REFERENCE].masks, ours.logits(last[OURS].encoded)
+            ),
         },
         "rounds": len(rounds),
     }
@@ -312,7 +314,11 @@ class _Ours:
         return self.cache.encode(self.pair.segmenter, [image])[0]
 
     def decode(self, encoded: Any) -> MaskPrediction:
-        return self.pair.segmenter.decode(encoded, self.boxes)
+        return self.pair.segmenter.decode(encoded, self.boxes, logits=False)  # as `Segment` does
+
+    def logits(self, encoded: Any) -> np.ndarray | None:
+        """What the masks are made from; given when asked for."""
+        return None if encoded is None else self.pair.segmenter.decode(encoded, self.boxes).logits
 
     def second_query(self, image: Image) -> MaskPrediction:
         return self.decode(self.encode(Image(image.pixels)))  # whose digest is not yet known
@@ -347,6 +353,7 @@ class _Run:
     seconds: dict[str, float]
     found: Found | None
     masks: Any  # MaskPrediction of ours, Masks of theirs
+    encoded: Any  # from which they were made
 
     def __str__(self) -> str:
         return ", ".join(f"{stage} {seconds:.3g} s" for stage, seconds in self.seconds.items())
@@ -376,7 +383,7 @@ def _run(path: _Path, image: Image, stages: str, encoded: Any, *, warm_up: bool 
             seconds["second_query"] = seconds["segment"]
     if stages == "all":
         seconds["total"] = seconds["detect"] + seconds["segment"]
-    return _Run(seconds, found, masks)
+    return _Run(seconds, found, masks, encoded)
 
 
 def _detection_parity(
@@ -411,7 +418,9 @@ def _detection_parity(
     }
 
 
-def _mask_parity(ours: MaskPrediction | None, theirs: Masks) -> dict[str, float | int | None]:
+def _mask_parity(
+    ours: MaskPrediction | None, theirs: Masks, logits: np.ndarray | None
+) -> dict[str, float | int | None]:
     if ours is None:
         return {}
     ious, different = [], 0
@@ -420,15 +429,15 @@ def _mask_parity(ours: MaskPrediction | None, theirs: Masks) -> dict[str, float 
         union = np.count_nonzero(mask | other)
         ious.append(np.count_nonzero(mask & other) / union if union else 1.0)
         different += int(np.count_nonzero(mask != other))
-    logits = None
-    if theirs.logits is not None and ours.logits is not None:
-        logits = float(np.abs(ours.logits[:, 0] - theirs.logits).max())
+    difference = None
+    if theirs.logits is not None and logits is not None:
+        difference = float(np.abs(logits[:, 0] - theirs.logits).max())
     return {
         "mask_iou_mean": float(np.mean(ious)),
         "mask_iou_min": float(np.min(ious)),
         "mask_pixels_different": different,
         "mask_pixels": int(theirs.dense.size),
-        "logit_max_difference": logits,
+        "logit_max_difference": difference,
     }
 
 

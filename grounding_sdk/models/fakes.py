@@ -102,6 +102,7 @@ class FakeSegmenter:
         point_labels: np.ndarray | None = None,
         masks: np.ndarray | None = None,
         multimask: bool = False,
+        logits: bool = True,
     ) -> MaskPrediction:
         """Draws masks; see `grounding_sdk.models.ports.Segmenter`.
 
@@ -109,18 +110,20 @@ class FakeSegmenter:
         """
         prompts = check_prompts(boxes, points, point_labels, masks, LOGITS_SIZE)
         many = len(_SCORES) if multimask else 1
-        crops, offsets, logits = [], [], []
+        crops, offsets, planes = [], [], []
         for row in range(len(prompts)):
             for scale in _SCALES[:many]:
                 shape = _Shape(prompts, row, scale, embedding)
                 crop, offset = shape.crop()
                 crops.append(crop)
                 offsets.append(offset)
-                logits.append(shape.logits())
+                planes.append(shape.logits())
         return MaskPrediction(
             masks=compact_masks(crops, offsets, embedding),
             scores=np.tile(np.array(_SCORES[:many], np.float32), (len(prompts), 1)),
-            logits=np.array(logits, np.float32).reshape(len(prompts), many, *LOGITS_SIZE),
+            logits=np.array(planes, np.float32).reshape(len(prompts), many, *LOGITS_SIZE)
+            if logits
+            else None,
         )
 
 

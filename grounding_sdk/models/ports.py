@@ -75,7 +75,7 @@ class MaskPrediction:
         masks: N * M compact masks at image size, all of the first prompt first.
         scores: (N, M) float32, the model's own estimate of each mask's quality.
         logits: (N, M, h, w) float32 before upscaling, which `decode` takes back as `masks`;
-            None where the family has no such thing.
+            None where nobody wants them, or the family has no such thing.
     """
 
     masks: sv.CompactMask
@@ -105,6 +105,7 @@ class Segmenter(Protocol):
         point_labels: np.ndarray | None = None,
         masks: np.ndarray | None = None,
         multimask: bool = False,
+        logits: bool = True,
     ) -> MaskPrediction:
         """Returns the masks for N prompts on one image.
 
@@ -118,6 +119,8 @@ class Segmenter(Protocol):
             point_labels: (N, P): 1 on the object, 0 off it, -1 padding. All 1 unless given.
             masks: (N, h, w) logits of an earlier prediction.
             multimask: Every mask that the model proposes for a prompt, not the best alone.
+            logits: Whether to give them, too. Without, what no pixel is made from may be left out,
+                as the logits of the padding of an image that is no square.
 
         Raises:
             PromptError: If no prompt is given, or shapes or values do not fit.

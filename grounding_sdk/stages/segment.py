@@ -65,6 +65,6 @@ class Segment:
         if not len(found):
             nothing = compact_masks([], [], item.image.size)
             return replace(item, detections=with_columns(found, mask=nothing))
-        predicted = self.model.decode(embedding, found.xyxy)
+        predicted = self.model.decode(embedding, found.xyxy, logits=False)
         found = with_columns(found, mask=predicted.masks, mask_score=predicted.scores[:, 0])
         return replace(item, detections=found)

@@ -112,6 +112,10 @@ def test_logits_come_back_as_a_mask_prompt():
     assert both.sum() / either.sum() > 0.9
 
 
+def test_logits_are_left_out_for_who_does_not_want_them():
+    assert decode(boxes=[[10, 10, 50, 30]], logits=False).logits is None
+
+
 def test_no_prompts_make_no_masks_and_no_prompt_is_an_error():
     predicted = decode(boxes=np.zeros((0, 4)))
     assert len(predicted.masks) == 0

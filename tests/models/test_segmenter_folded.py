@@ -108,6 +108,19 @@ def test_a_result_does_not_depend_on_how_prompts_are_batched(family, with_masks,
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("wanted", Wanted)
+@pytest.mark.parametrize("rows, columns", [(1, 1), (3, 9), (9, 3), (8, 8), (16, 16)])
+def test_logits_that_are_needed_are_the_same_without_the_others(family, wanted, rows, columns):
+    model, _, decoder = family
+    features = features_of(model)
+    image = decoder.share(features)
+    sparse = random(3, 2, features[-1].shape[1], seed=5)
+    whole, scores = decoder.decode(image, sparse, wanted=wanted)
+    found, own_scores = decoder.decode(image, sparse, wanted=wanted, kept=(rows, columns))
+    assert_same([found[..., :rows, :columns], own_scores], [whole[..., :rows, :columns], scores])
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("at_once", [1, 5])
 def test_each_prompt_gets_its_own_best_mask(at_once):
     model, parts = small("segment-anything")

@@ -11,6 +11,7 @@ from tiny_segmenters import (
     PROMPT_KINDS,
     SIZES,
     HfReference,
+    assert_masks_need_no_logits,
     assert_predicts,
     assert_same_prediction,
     assert_threads_do_not_tell,
@@ -96,6 +97,19 @@ def test_an_image_of_a_batch_gets_what_it_gets_alone(family):
         boxes = boxes_in(image)
         (alone,) = family[0].encode([image])
         assert_same_prediction(segmenter.decode(embedding, boxes), family[0].decode(alone, boxes))
+
+
+@pytest.mark.parametrize("size", [*SIZES, (300, 2)])
+def test_masks_are_the_same_where_nobody_wants_the_logits(family, size):
+    image = picture(*size)
+    assert_masks_need_no_logits(family[0], image, boxes=boxes_in(image))
+
+
+@pytest.mark.parametrize("kind", PROMPT_KINDS)
+def test_prompts_of_every_kind_work_without_logits(family, kind):
+    image = picture(40, 60)
+    prompts = prompt_kinds(image, mask_side(family[0]))[kind]
+    assert_masks_need_no_logits(family[0], image, **prompts)
 
 
 def test_results_do_not_depend_on_the_number_of_threads(family):

@@ -8,6 +8,7 @@ from segment_anything.build_sam import build_sam_vit_b, build_sam_vit_h, build_s
 from tiny_segmenters import (
     PROMPT_KINDS,
     SIZES,
+    assert_masks_need_no_logits,
     assert_predicts,
     assert_same_prediction,
     assert_threads_do_not_tell,
@@ -94,6 +95,19 @@ def test_every_kind_of_prompt_gives_the_predictor_masks(segmenter, sam, kind):
     on = found.masks.to_dense().mean(axis=(1, 2))
     assert ((on > 0.02) & (on < 0.98)).any()  # masks with an edge, or nothing was compared
     assert np.abs(np.diff(found.logits, axis=0)).max() > 1e-2  # that depend on the prompt
+
+
+@pytest.mark.parametrize("size", [*SIZES, (300, 2)])
+def test_masks_are_the_same_where_nobody_wants_the_logits(segmenter, size):
+    image = picture(*size)
+    assert_masks_need_no_logits(segmenter, image, boxes=boxes_in(image))
+
+
+@pytest.mark.parametrize("kind", PROMPT_KINDS)
+def test_prompts_of_every_kind_work_without_logits(segmenter, kind):
+    image = picture(40, 60)
+    prompts = prompt_kinds(image, MASK_SIDE)[kind]
+    assert_masks_need_no_logits(segmenter, image, **prompts)
 
 
 def test_results_do_not_depend_on_the_number_of_threads(segmenter):

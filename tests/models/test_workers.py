@@ -157,7 +157,7 @@ def test_errors_while_decoding_reach_the_caller(segmenter, monkeypatch):
     (embedding,) = segmenter.encode([image])
     calls = []
 
-    def decode(*arguments):
+    def decode(*arguments, **settings):
         calls.append(1)
         raise MemoryError("no room")
 

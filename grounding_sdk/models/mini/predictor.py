@@ -22,7 +22,7 @@ from PIL import Image as PILImage
 from torch import Tensor
 from torch.nn import functional
 
-from grounding_sdk.detections import detections_from_scores, pack_masks
+from grounding_sdk.detections import Size, detections_from_scores, pack_masks
 from grounding_sdk.image import Image
 from grounding_sdk.models.cache import EmbeddingCache
 from grounding_sdk.models.engines import Engine, Function, HasEngine, PictureSide, translated
@@ -352,6 +352,7 @@ class MiniSegmenter(_Adapter):
         point_labels: ArrayLike | None = None,
         masks: ArrayLike | None = None,
         multimask: bool = False,
+        logits: bool = True,
     ) -> MaskPrediction:
         """Masks for N prompts; see `grounding_sdk.models.ports.Segmenter`.
 
@@ -367,12 +368,18 @@ class MiniSegmenter(_Adapter):
         if len(prompts) == 0:
             empty = pack_masks([], embedding.image_size)
             zeros = np.zeros((0, many), np.float32)
-            return MaskPrediction(empty, zeros, np.zeros((0, many, side, side), np.float32))
+            nothing = np.zeros((0, many, side, side), np.float32)
+            return MaskPrediction(empty, zeros, nothing if logits else None)
         if task.boxes is None:
-            windows, logits, scores = self._from_points(embedding, task, multimask)
+            windows, found, scores = self._from_points(embedding, task, multimask)
         else:
-            windows, logits, scores = self._from_boxes(embedding, task, many)
-        return _to_image(embedding, windows, logits, scores)
+            windows, found, scores = self._from_boxes(embedding, task, many)
+        windows = windows / np.tile(embedding.scale, 2)
+        return MaskPrediction(
+            masks=_in_pixels(found, windows, embedding.image_size),
+            scores=scores.astype(np.float32),
+            logits=_over_image(found, windows, embedding.image_size) if logits else None,
+        )
 
     def _from_boxes(
         self, embedding: Encoding, task: _Task, many: int
@@ -559,29 +566,34 @@ def _look(masks: np.ndarray, windows: np.ndarray, embedding: Encoding) -> Tensor
     return functional.grid_sample(probability, torch.stack([x, y], -1), align_corners=False)[:, 0]
 
 
-def _to_image(
-    embedding: Encoding, windows: np.ndarray, logits: np.ndarray, scores: np.ndarray
-) -> MaskPrediction:
-    """From logits in windows (N, M, ...) to masks at image size and logits over the image."""
-    height, width = embedding.image_size
-    side = LOGITS_SIDE
-    windows = (windows / np.tile(embedding.scale, 2)).reshape(-1, 4)
-    flat = logits.reshape(-1, WINDOW, WINDOW)
-    whole = np.full((len(flat), side, side), NOWHERE, np.float32)
-    for logit, (x0, y0, x1, y1), plane in zip(flat, windows, whole, strict=True):
-        rows, y = window_pixels(y0 * side / height, y1 * side / height, side)
-        columns, x = window_pixels(x0 * side / width, x1 * side / width, side)
-        plane[rows, columns] = interpolate(interpolate(logit, y).T, x).T
+def _in_pixels(logits: np.ndarray, windows: np.ndarray, image_size: Size) -> sv.CompactMask:
+    """Masks at image size of logits (N, M, 56, 56) in windows (N, M, 4), in pixels of the image."""
+    height, width = image_size
 
     def crops() -> Iterator[tuple[np.ndarray, int, int]]:
-        for logit, (x0, y0, x1, y1) in zip(flat, windows, strict=True):
+        for logit, (x0, y0, x1, y1) in _each(logits, windows):
             rows, y = window_pixels(y0, y1, height)
             columns, x = window_pixels(x0, x1, width)
             yield positive(logit, y, x), columns.start, rows.start
 
-    masks = pack_masks(crops(), embedding.image_size)
-    shape = (*scores.shape, side, side)
-    return MaskPrediction(masks, scores.astype(np.float32), whole.reshape(shape))
+    return pack_masks(crops(), image_size)
+
+
+def _over_image(logits: np.ndarray, windows: np.ndarray, image_size: Size) -> np.ndarray:
+    """As `_in_pixels`, but logits that are stretched over the image: (N, M, 128, 128) float32."""
+    side = LOGITS_SIDE
+    whole = np.full((*logits.shape[:2], side, side), NOWHERE, np.float32)
+    planes = whole.reshape(-1, side, side)
+    windows = windows * side / np.tile(image_size[::-1], 2)
+    for plane, (logit, (x0, y0, x1, y1)) in zip(planes, _each(logits, windows), strict=True):
+        rows, y = window_pixels(y0, y1, side)
+        columns, x = window_pixels(x0, x1, side)
+        plane[rows, columns] = interpolate(interpolate(logit, y).T, x).T
+    return whole
+
+
+def _each(logits: np.ndarray, windows: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    return zip(logits.reshape(-1, WINDOW, WINDOW), windows.reshape(-1, 4), strict=True)
 
 
 def window_pixels(start: float, stop: float, n_pixels: int) -> tuple[slice, np.ndarray]:

@@ -51,8 +51,9 @@ class Embedding:
         return xy * (self.input_size[1] / width, self.input_size[0] / height)
 
 
-# Gives (n, M, h, w) logits and (n, M) scores, M being 1 where not all masks are wanted.
-Predict = Callable[[Prompts, Wanted], tuple[torch.Tensor, torch.Tensor]]
+# Gives (n, M, h, w) logits and (n, M) scores, M being 1 where not all masks are wanted. Of the
+# logits at least those of the given size are needed, from the upper left.
+Predict = Callable[[Prompts, Wanted, Size], tuple[torch.Tensor, torch.Tensor]]
 
 
 def decode_prompts(
@@ -61,6 +62,7 @@ def decode_prompts(
     predict: Predict,
     *,
     multimask: bool,
+    logits: bool,
     masks_per_prompt: int,
     mask_size: Size,
     at_once: int,
@@ -77,31 +79,35 @@ def decode_prompts(
         embedding: Of the image.
         predict: Runs the model on prompts of one kind and number of points.
         multimask: Whether to give all of the masks that the model proposes for a prompt.
+        logits: Whether to give those, too; if not, those of padding may be left out.
         masks_per_prompt: How many these are.
         mask_size: (h, w) of the model's logits.
         at_once: Prompts to hand to `predict` at a time.
         cores: How many of them to decode at the same time; results do not depend on it.
     """
     each = masks_per_prompt if multimask else 1
-    logits = np.empty((len(prompts), each, *mask_size), np.float32)
+    kept = np.empty((len(prompts), each, *mask_size), np.float32) if logits else None
     scores = np.empty((len(prompts), each), np.float32)
     masks = np.empty(len(prompts), object)
     rows, columns = (
         _axis(embedding.padded_size, *sides)
         for sides in zip(mask_size, embedding.input_size, embedding.image_size, strict=True)
     )
+    needed = mask_size if logits else (rows.n_logits, columns.n_logits)
 
     def decode(task: tuple[np.ndarray, Prompts]) -> None:
         members, chunk = task
         wanted = Wanted.BEST if chunk.ambiguous else Wanted.SINGLE
-        predicted = predict(chunk, Wanted.ALL if multimask else wanted)
-        logits[members], scores[members] = (value.cpu().numpy() for value in predicted)
-        for member in members:  # while its logits are in the cache
-            masks[member] = upscale_masks(logits[member], rows, columns)
+        predicted = predict(chunk, Wanted.ALL if multimask else wanted, needed)
+        found, scores[members] = (value.cpu().numpy() for value in predicted)
+        if kept is not None:
+            kept[members] = found
+        for member, own in zip(members, found, strict=True):  # while it is in the cache
+            masks[member] = upscale_masks(own, rows, columns)
 
     share_out(decode, chunks(prompts, at_once), cores)
-    nothing = upscale_masks(logits[:0, 0], rows, columns)
-    return MaskPrediction(sv.CompactMask.merge([nothing, *masks]), scores, logits)
+    nothing = upscale_masks(np.empty((0, *mask_size), np.float32), rows, columns)
+    return MaskPrediction(sv.CompactMask.merge([nothing, *masks]), scores, kept)
 
 
 def at_once_and_cores(device: torch.device, count: int, folded: bool) -> dict[str, int]:

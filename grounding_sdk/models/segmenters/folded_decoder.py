@@ -27,6 +27,7 @@ for whether there is an object, and a fallback for masks that are not stable.
 
 from __future__ import annotations
 
+import math
 import weakref
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ from enum import Enum
 import torch
 from torch import Tensor
 
+from grounding_sdk.detections import Size
 from grounding_sdk.models.segmenters.changed_image import (
     ChangedImage,
     ImageWeights,
@@ -67,7 +69,7 @@ class SharedImage:
         features: (1, N, C), the encoder's.
         tokens: What prompts that bring no mask share.
         finer: What is added after each of the two upscalings, pixels of a token side by side:
-            (4 * N, C / 4) and (16 * N, C / 8). None where the model has no such thing.
+            (N, 4, C / 4) and (N, 16, C / 8). None where the model has no such thing.
     """
 
     features: Tensor
@@ -125,6 +127,7 @@ class FoldedDecoder:
         dense: Tensor | None = None,
         wanted: Wanted = Wanted.SINGLE,
         at_once: int | None = None,
+        kept: Size | None = None,
     ) -> tuple[Tensor, Tensor]:
         """Decodes n prompts with the same number of tokens.
 
@@ -135,10 +138,15 @@ class FoldedDecoder:
             wanted: Which masks.
             at_once: Prompts that go through each operation together: all, unless memory is short,
                 5 MB each.
+            kept: How many (rows, columns) of logits are needed, from the upper left: all, unless
+                there is padding. Some more may be given.
 
         Returns:
             (n, M, 4 h, 4 w) float32 logits and (n, M) float32 scores; M is 1 but for all masks.
         """
+        grid = self.grid
+        if kept is not None and self._parts.stability is None:  # which is that of a whole mask
+            grid = math.ceil(kept[0] / 4), math.ceil(kept[1] / 4)
         prompts = torch.cat(
             [self._parts.tokens.expand(len(sparse), -1, -1), sparse.to(self._parts.tokens)], dim=1
         )
@@ -155,11 +163,13 @@ class FoldedDecoder:
                 )
             changed = ChangedImage(self._weights, tokens, space)
             results.append(
-                self._decode(prompts[start : start + at_once], changed, image.finer, wanted, space)
+                self._decode(
+                    prompts[start : start + at_once], changed, image.finer, wanted, space, grid
+                )
             )
         if not results:
             masks = len(self._parts.to_mask) - 1 if wanted is Wanted.ALL else 1
-            height, width = self.grid
+            height, width = grid
             empty = sparse.new_empty(0, masks, 4 * height, 4 * width)
             return empty, sparse.new_empty(0, masks)
         logits, scores = zip(*results, strict=True)
@@ -172,6 +182,7 @@ class FoldedDecoder:
         finer: tuple[Tensor, Tensor] | None,
         wanted: Wanted,
         space: Workspace,
+        grid: Size,
     ) -> tuple[Tensor, Tensor]:
         tokens = prompts
         for index, block in enumerate(self._parts.blocks):
@@ -185,7 +196,7 @@ class FoldedDecoder:
         tokens, prompts = tokens[:, needed], prompts[:, needed]
         tokens = self._parts.norm(tokens + image.read(tokens + prompts))
         return self._masks(
-            tokens, lambda weights: self._upscaling(image, finer, weights, space), wanted
+            tokens, lambda weights: self._upscaling(image, finer, weights, space, grid), wanted
         )
 
     def _masks_for(self, wanted: Wanted) -> list[int]:

@@ -28,6 +28,7 @@ from transformers import (
     SamModel,
 )
 
+from grounding_sdk.detections import Size
 from grounding_sdk.errors import ConfigError
 from grounding_sdk.image import Image
 from grounding_sdk.models.engines import HasEngine, PictureSide, compiled
@@ -215,6 +216,7 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         point_labels: ArrayLike | None = None,
         masks: ArrayLike | None = None,
         multimask: bool = False,
+        logits: bool = True,
     ) -> MaskPrediction:
         """Decodes prompts; see `Segmenter.decode`."""
         prompts = check_prompts(boxes, points, point_labels, masks, self._mask_size)
@@ -227,6 +229,7 @@ class HfSamSegmenter(HasPrecision, HasEngine):
             embedding,
             predict,
             multimask=multimask,
+            logits=logits,
             masks_per_prompt=self._model.config.mask_decoder_config.num_multimask_outputs,
             mask_size=self._mask_size,
             **at_once_and_cores(self._model.device, len(prompts), folded=decoder is not None),
@@ -258,6 +261,7 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         image: SharedImage,
         prompts: Prompts,
         wanted: Wanted,
+        kept: Size,
     ) -> tuple[torch.Tensor, torch.Tensor]:
         given = self._inputs(prompts, embedding, 1, len(prompts))
         if prompts.boxes is None and prompts.points is None and not self._padded:
@@ -269,15 +273,16 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         if sparse is None:
             sparse = torch.empty(1, len(prompts), 0, dense.shape[1], device=self._model.device)
         dense = None if prompts.masks is None else dense
-        return decoder.decode(image, sparse[0], dense, wanted)
+        return decoder.decode(image, sparse[0], dense, wanted, kept=kept)
 
     def _predict_whole(
-        self, embedding: Embedding, prompts: Prompts, wanted: Wanted
+        self, embedding: Embedding, prompts: Prompts, wanted: Wanted, kept: Size
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Runs the model's own decoder on one image's prompts, which share the image's features.
 
         The models have two axes for prompts, images and objects. Masks exist on the first only;
-        objects share the work on the image, so the second is taken where it can be.
+        objects share the work on the image, so the second is taken where it can be. All logits are
+        given, however many are needed.
         """
         count = len(prompts)
         axes = (1, count) if prompts.masks is None else (count, 1)

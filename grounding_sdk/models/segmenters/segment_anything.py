@@ -153,6 +153,7 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
         point_labels: ArrayLike | None = None,
         masks: ArrayLike | None = None,
         multimask: bool = False,
+        logits: bool = True,
     ) -> MaskPrediction:
         """Decodes prompts; see `Segmenter.decode`."""
         mask_size = self._sam.prompt_encoder.mask_input_size
@@ -160,14 +161,18 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
         decoder = self._decoder
         image = decoder.share(embedding.features)
 
-        def predict(chunk: Prompts, wanted: Wanted) -> tuple[torch.Tensor, torch.Tensor]:
-            return decoder.decode(image, *self._prompt_embeddings(chunk, embedding), wanted)
+        def predict(
+            chunk: Prompts, wanted: Wanted, kept: Size
+        ) -> tuple[torch.Tensor, torch.Tensor]:
+            prompted = self._prompt_embeddings(chunk, embedding)
+            return decoder.decode(image, *prompted, wanted, kept=kept)
 
         return decode_prompts(
             prompts,
             embedding,
             predict,
             multimask=multimask,
+            logits=logits,
             masks_per_prompt=self._sam.mask_decoder.num_multimask_outputs,
             mask_size=mask_size,
             **at_once_and_cores(self._sam.device, len(prompts), folded=True),

@@ -43,6 +43,11 @@ class Axis:
     def __len__(self) -> int:
         return len(self.first)
 
+    @property
+    def n_logits(self) -> int:
+        """How many logits pixels are made from, counted from the first."""
+        return int(self.first[-1]) + self.taps
+
     def reached_by(self, logits: np.ndarray) -> slice:
         """Returns a span with all pixels to which any of these logits, ascending, contributes.
 

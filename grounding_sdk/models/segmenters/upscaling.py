@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from grounding_sdk.detections import Size
 from grounding_sdk.models.segmenters.changed_image import ChangedImage, Workspace, blocks, centred
 from grounding_sdk.models.segmenters.decoder_parts import DecoderParts
 
@@ -53,6 +54,7 @@ class Upscaling:
         finer: tuple[Tensor, Tensor] | None,
         weights: Tensor,
         space: Workspace,
+        kept: Size,
     ) -> Tensor:
         """Upscales an image to weighted sums over channels.
 
@@ -61,39 +63,44 @@ class Upscaling:
             finer: From `arranged`.
             weights: (n, M, C / 8)
             space: Where to work.
+            kept: How many (rows, columns) of the grid are upscaled, from the upper left.
 
         Returns:
-            (n, M, 4 h, 4 w)
+            (n, M, 4 * rows, 4 * columns)
         """
         columns = (image.columns @ self._first.t()).to(self._dtype)
+        grid = torch.arange(image.rows.shape[-1], device=weights.device).view(self._grid)
+        indices = grid[: kept[0], : kept[1]].flatten()
         pixels = []
-        for tokens in blocks(weights, self._grid[0] * self._grid[1]):
+        for part in blocks(weights, len(indices)):
+            # Whole rows of the grid lie side by side and need not be gathered.
+            tokens = part if kept[1] == self._grid[1] else indices[part]
             fine = self._fine(image, columns, finer, tokens, space)
             sums = [each @ own.t() for own, each in zip(fine, weights.to(fine), strict=True)]
             pixels.append(torch.stack(sums))
-        return _in_place(torch.cat(pixels, dim=2).to(weights), self._grid)
+        return _in_place(torch.cat(pixels, dim=2).to(weights), kept)
 
     def _fine(
         self,
         image: ChangedImage,
         columns: Tensor,
         finer: tuple[Tensor, Tensor] | None,
-        tokens: slice,
+        tokens: slice | Tensor,
         space: Workspace,
     ) -> Tensor:
         """(n, 16 * tokens, C / 8), the pixels of each token side by side."""
-        shared, factor = image.shared.last[tokens], image.factor.mT[:, tokens]
+        shared, factor = image.shared.last[tokens], image.factor[..., tokens].mT
         count = len(factor)
         coarse = space.take("coarse", shared, count, *shared.shape)
         torch.addcmul(self._constant, shared, factor, out=coarse)
-        rows = image.rows.mT[:, tokens]
+        rows = image.rows[..., tokens].mT
         if self._dtype is rows.dtype:
             coarse.baddbmm_(rows, columns)
         else:
             coarse += torch.bmm(rows.to(self._dtype), columns)
         coarse = coarse.view(count, -1, shared.shape[1] // 4)  # each token's 2 x 2 pixels
         if finer is not None:
-            coarse += finer[0][4 * tokens.start : 4 * tokens.stop]
+            coarse += finer[0][tokens].flatten(0, 1)
         weight, bias, epsilon = self._norm.weight, self._norm.bias, self._norm.eps
         size = torch.linalg.vector_norm(coarse, dim=2, keepdim=True)
         coarse *= (size.square_() / coarse.shape[2] + epsilon).rsqrt_()
@@ -104,7 +111,7 @@ class Upscaling:
         torch.addmm(bias, coarse.flatten(0, 1), weight.t(), out=fine)
         fine = fine.view(count, -1, len(bias) // 4)  # each pixel's 2 x 2 pixels
         if finer is not None:
-            fine += finer[1][16 * tokens.start : 16 * tokens.stop]
+            fine += finer[1][tokens].flatten(0, 1)
         return torch.ops.aten.gelu_(fine)
 
 
@@ -115,17 +122,18 @@ def _as_linear(upscaling: Any) -> tuple[Tensor, Tensor]:
 
 
 def _side_by_side(image: Tensor, doublings: int, grid: tuple[int, int]) -> Tensor:
-    """(1, C, H, W) as the pixels that each token of the grid is upscaled to, in that order.
+    """(1, C, H, W) as the pixels that each token of the grid is upscaled to, (N, pixels, C).
 
     >>> image = torch.arange(16).view(1, 1, 4, 4)
-    >>> _side_by_side(image, 1, (2, 2)).flatten().tolist()
-    [0, 1, 4, 5, 2, 3, 6, 7, 8, 9, 12, 13, 10, 11, 14, 15]
+    >>> _side_by_side(image, 1, (2, 2))[..., 0].tolist()
+    [[0, 1, 4, 5], [2, 3, 6, 7], [8, 9, 12, 13], [10, 11, 14, 15]]
     """
     twos = [2] * doublings
     split = image.unflatten(3, (grid[1], *twos)).unflatten(2, (grid[0], *twos))
     across = 3 + doublings
     order = [axis for step in range(1 + doublings) for axis in (2 + step, across + step)]
-    return split.permute(0, *order, 1).flatten(1, -2).contiguous()
+    tokens = split.permute(0, *order, 1).flatten(1, -2)
+    return tokens.unflatten(1, (grid[0] * grid[1], -1))[0].contiguous()
 
 
 def _in_place(pixels: Tensor, grid: tuple[int, int]) -> Tensor:

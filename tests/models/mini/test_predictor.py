@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from tiny_segmenters import assert_masks_need_no_logits
 
 from grounding_sdk.errors import PromptError
 from grounding_sdk.image import Image
@@ -250,6 +251,15 @@ def test_masks_of_an_earlier_prediction_can_be_given_back(segmenter: MiniSegment
     assert first.logits is not None
     again = segmenter.decode(encoding, masks=first.logits[:, 0])
     assert iou(again.masks.to_dense()[0], mask) > 0.7
+
+
+@pytest.mark.parametrize("kind", ["boxes", "points"])
+def test_masks_are_the_same_where_nobody_wants_the_logits(
+    segmenter: MiniSegmenter, kind: str
+) -> None:
+    boxes = np.array([[100, 60, 220, 180], [10, 10, 60, 60]])
+    prompts = {"boxes": boxes} if kind == "boxes" else {"points": boxes.reshape(2, 2, 2)}
+    assert_masks_need_no_logits(segmenter, disc()[0], **prompts)
 
 
 def test_no_prompts_give_no_masks(segmenter: MiniSegmenter) -> None:
