@@ -35,7 +35,7 @@ from torch.nn import functional
 
 from grounding_sdk.models.segmenters.decoder_parts import Attention, DecoderParts
 
-TOGETHER = 2048  # tokens of images, of all prompts in work, whose numbers stay in a core's cache
+TOGETHER = 4096  # tokens of images, of all prompts in work, whose numbers stay in a core's cache
 ALIGNED = 128  # blocks of tokens are multiples of this
 
 

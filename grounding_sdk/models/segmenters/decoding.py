@@ -25,7 +25,7 @@ PROMPTS_AT_ONCE = 32  # on other devices, where each takes part in every operati
 # On a CPU, where tasks are shared out among cores. Prompts of a task share the work on their few
 # tokens, but what is as large as an image has to stay in the cache. Tasks come in fours, for two or
 # four cores to end at the same time; the number of cores has no say, lest rounding depend on it.
-MOST_A_TASK, TASKS = 5, 4
+MOST_A_TASK, TASKS = 8, 4
 
 
 @dataclass(frozen=True, eq=False)

@@ -18,8 +18,6 @@ import supervision as sv
 import torch
 from torch.nn import functional
 
-from grounding_sdk.detections import compact_masks
-
 BAND = 128  # pixels side by side that one small matrix product makes of the logits below
 
 
@@ -121,34 +119,48 @@ def upscale_masks(logits: np.ndarray, rows: Axis, columns: Axis) -> sv.CompactMa
             [0, 0, 0],
             [0, 0, 0]]])
     """
-    size = len(rows), len(columns)
-    masks = []
-    for one in logits:  # packed before the next is made
-        crop, offset = _crop(one, rows, columns)
-        masks.append(compact_masks([crop], [offset], size))
-    return sv.CompactMask.merge(masks) if masks else compact_masks([], [], size)
+    placed = [_run_lengths(one, rows, columns) for one in logits]
+    lengths, corners, shapes = zip(*placed, strict=True) if placed else ((), (), ())
+    return sv.CompactMask(
+        list(lengths),
+        np.array(shapes, np.int32).reshape(-1, 2),
+        np.array(corners, np.int32).reshape(-1, 2),
+        (len(rows), len(columns)),
+    )
 
 
-def _crop(logits: np.ndarray, rows: Axis, columns: Axis) -> tuple[np.ndarray, tuple[int, int]]:
-    """The part of the mask where a pixel can be positive, and its (x, y)."""
+def _run_lengths(
+    logits: np.ndarray, rows: Axis, columns: Axis
+) -> tuple[np.ndarray, tuple[int, int], tuple[int, int]]:
+    """The part of the mask where a pixel can be positive: run lengths, (x, y), (height, width).
+
+    Run lengths go by columns and begin with zeros. A few columns are made at a time, so that they
+    are in the cache when edges are looked for, and the crop never is in memory.
+    """
     positive = logits > 0
     inside = np.asarray(positive.any(axis=0))
     ys = rows.reached_by(np.flatnonzero(positive.any(axis=1)))
     xs = columns.reached_by(np.flatnonzero(inside))
-    crop = np.zeros((xs.stop - xs.start, ys.stop - ys.start), bool)  # by columns, as run lengths
-    if not crop.size:
-        return crop.T, (0, 0)
+    height, width = ys.stop - ys.start, xs.stop - xs.start
+    if not height or not width:
+        return np.ones(1, np.int32), (0, 0), (1, 1)
     given = torch.from_numpy(logits)
-    tall = torch.empty(crop.shape[1], given.shape[1])
+    tall = torch.empty(height, given.shape[1])
     for down, below, matrix in rows.bands(ys):
-        torch.mm(matrix, given[below], out=tall[_shifted(down, ys.start)])
-    wide = torch.empty(BAND, crop.shape[1])
+        torch.mm(matrix, given[below], out=tall[down.start - ys.start : down.stop - ys.start])
+    wide = torch.empty(BAND, height)
+    pixels = np.zeros(1 + BAND * height, bool)  # the first is the last one of the band before
+    edges = [np.zeros(1, np.int64)]
     for across, below, matrix in columns.bands(xs):
+        count = len(matrix) * height
         if inside[below].any():
             band = torch.mm(matrix, tall[:, below].t(), out=wide[: len(matrix)])
-            np.greater(band.numpy(), 0, out=crop[_shifted(across, xs.start)])
-    return crop.T, (xs.start, ys.start)
-
-
-def _shifted(span: slice, by: int) -> slice:
-    return slice(span.start - by, span.stop - by)
+            np.greater(band.view(-1).numpy(), 0, out=pixels[1 : 1 + count])
+        else:
+            pixels[1 : 1 + count] = False
+        change = pixels[1 : 1 + count] != pixels[:count]
+        edges.append(np.flatnonzero(change) + (across.start - xs.start) * height)
+        pixels[0] = pixels[count]
+    edges.append(np.full(1, width * height))
+    lengths = np.diff(np.concatenate(edges)).astype(np.int32)
+    return lengths, (xs.start, ys.start), (height, width)
