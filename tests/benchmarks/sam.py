@@ -7,7 +7,8 @@ The model is ViT-B at its full size with random weights scaled to 1/sqrt(fan_in)
 depend on them; the answers mean nothing, but that they are the same does. Printed are medians in
 milliseconds, the median of the ratios of the rounds (the package's time / ours), and the largest
 difference relative to the largest number. `decoder` is prompts to logits, without the way to
-pixels, on both sides; `masks` is all the way. `second` is a query on an image that was queried
+pixels, on both sides, of ours those that pixels are made from, as a pipeline asks for them (with
+`--logits` all); `masks` is all the way. `second` is a query on an image that was queried
 before, against an encoder and a decoder that run again, as they do where nothing is kept.
 On a busy machine, `--threads 1 --processor-time` leaves out what others take.
 """
@@ -15,6 +16,7 @@ On a busy machine, `--threads 1 --processor-time` leaves out what others take.
 from __future__ import annotations
 
 import argparse
+import math
 import statistics
 import sys
 import time
@@ -119,6 +121,7 @@ def compare(
     said = ""
     if same:
         expected, found = map(torch.as_tensor, results)
+        expected = expected[..., : found.shape[-2], : found.shape[-1]]
         said = f", difference {(found - expected).abs().max() / expected.abs().max():.1e}"
     slow, fast = (statistics.median(times) * 1000 for times in zip(*rounds, strict=True))
     ratio = statistics.median(one / other for one, other in rounds)
@@ -136,6 +139,7 @@ def main() -> None:
     parser.add_argument("--repeats", type=int, default=5)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--side", type=int, default=1024, help="of the input, less for a glance")
+    parser.add_argument("--logits", action="store_true", help="make those of the padding, too")
     parser.add_argument("--processor-time", action="store_true")
     arguments = parser.parse_args()
     clock = time.process_time if arguments.processor_time else time.perf_counter
@@ -171,9 +175,14 @@ def main() -> None:
 
     image = segmenter._decoder.share(embedding.features)
 
+    side = arguments.side // 4
+    needed = side, side
+    if not arguments.logits:
+        needed = math.ceil(embedding.input_size[0] / 4) + 1, math.ceil(embedding.input_size[1] / 4)
+
     @torch.no_grad()
     def decode(given: torch.Tensor) -> torch.Tensor:
-        return segmenter._decoder.decode(image, package.sparse(given))[0]
+        return segmenter._decoder.decode(image, package.sparse(given), kept=needed)[0]
 
     def decode_all(given: torch.Tensor) -> torch.Tensor:
         at_once = at_once_and_cores(given.device, len(given), folded=True)["at_once"]
@@ -184,7 +193,8 @@ def main() -> None:
 
     for count in arguments.boxes:
         given = boxes(count)
-        theirs, ours = in_input(given), partial(segmenter.decode, embedding, given)
+        theirs = in_input(given)
+        ours = partial(segmenter.decode, embedding, given, logits=arguments.logits)
         if "decoder" in arguments.parts:
             both = partial(package.decode, features, theirs), partial(decode_all, theirs)
             measure(f"decoder, {count} boxes", *both)
