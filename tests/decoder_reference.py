@@ -23,7 +23,11 @@ def reference(model, position, features, sparse, dense, wanted):
         if is_official(model):
             found = model.mask_decoder(features[-1], position, sparse[i : i + 1], own, several)
         else:
-            given = {"high_resolution_features": features[:-1]} if len(features) > 1 else {}
+            given = {}
+            if hasattr(model.mask_decoder, "hq_token"):
+                given = {"intermediate_embeddings": features[:-1], "hq_token_only": False}
+            elif len(features) > 1:
+                given = {"high_resolution_features": features[:-1]}
             found = model.mask_decoder(
                 features[-1], position, sparse[None, i : i + 1], own, several, **given
             )

@@ -185,7 +185,7 @@ def main() -> None:
         return segmenter._decoder.decode(image, package.sparse(given), kept=needed)[0]
 
     def decode_all(given: torch.Tensor) -> torch.Tensor:
-        at_once = at_once_and_cores(given.device, len(given), folded=True)["at_once"]
+        at_once = at_once_and_cores(given.device, len(given))["at_once"]
         return torch.cat(share_out(decode, given.split(at_once), arguments.threads))
 
     def their_masks(encoded: torch.Tensor, given: torch.Tensor) -> torch.Tensor:

@@ -9,6 +9,7 @@ from decoder_reference import assert_same, is_official, random, reference
 from tiny_segmenters import (
     HF,
     enliven,
+    mend_hq,
     official_sam,
     picture,
     points_in,
@@ -19,7 +20,7 @@ from grounding_sdk.models.segmenters.decoder_parts import official_parts, transf
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
 
-FAMILIES = ["segment-anything", "sam", "sam2", "edgetam", "sam3_tracker"]
+FAMILIES = ["segment-anything", "sam", "sam_hq", "sam2", "edgetam", "sam3_tracker"]
 
 
 def features_of(model, seed=0):
@@ -27,6 +28,9 @@ def features_of(model, seed=0):
     channels = model.mask_decoder.transformer_dim if is_official(model) else 32
     side = model.prompt_encoder.image_embedding_size[0]
     coarse = random(1, channels, side, side, seed=seed)
+    if hasattr(model.mask_decoder, "hq_token"):
+        early = model.mask_decoder.compress_vit_conv1.in_channels
+        return [random(1, side, side, early, seed=seed + 1), coarse]
     if not hasattr(model.mask_decoder, "conv_s0"):
         return [coarse]
     finest = random(1, channels // 8, 4 * side, 4 * side, seed=seed + 1)
@@ -43,6 +47,8 @@ def small(family):
         config, settings, _, model_class, _ = HF[family]
         model = model_class(config(**settings())).eval()
         enliven(model, 10)
+        if family == "sam_hq":
+            mend_hq(model)
         return model, transformers_parts(model)
 
 

@@ -39,6 +39,21 @@ def hf(request, folders):
     return segmenter, HfReference(request.param, folders[request.param])
 
 
+def test_masks_of_sam_hq_are_made_of_the_image_that_prompts_changed(tmp_path):
+    """transformers 5 makes them of the one from before, rows and columns exchanged."""
+    folder, image = save_hf("sam_hq", tmp_path), picture(40, 60)
+    prompt = {"boxes": boxes_in(image, 1), "multimask": False}
+    reference = HfReference("sam_hq", folder)
+    right = reference(image, prompt)[2]
+    del reference.model.mask_decoder.transformer.forward  # which mends it
+    wrong = reference(image, prompt)[2]
+    assert np.abs(right - wrong).max() > 0.1 * np.abs(right).max()
+
+    segmenter = HfSamSegmenter.load(folder, name="sam_hq")
+    found = segmenter.decode(segmenter.encode([image])[0], prompt["boxes"])
+    np.testing.assert_allclose(found.logits[0], right, rtol=1e-4, atol=1e-4)
+
+
 @pytest.fixture(scope="module")
 def predictor():
     return SamPredictor(official_sam())

@@ -24,10 +24,12 @@ last one of R by R.
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -197,6 +199,14 @@ class ChangedImage:
         self._space = space
         self._values: list[Tensor] = []  # v of the blocks, (n, heads, T, d + 1)
 
+    def of_prompt(self, index: int) -> ChangedImage:
+        """As one of the prompts changed it; to be asked, not to be changed."""
+        alone = copy.copy(self)
+        part = slice(index, index + 1)
+        alone.factor, alone.rows = self.factor[part], self.rows[part]
+        alone.columns = self.columns[part]
+        return alone
+
     def read(self, asking: Tensor) -> Tensor:
         """What tokens (n, T, C) read from the image."""
         done = len(self._values)
@@ -304,6 +314,13 @@ def _times_shared(few: Tensor, shared: Tensor) -> Tensor:
     """(n, heads, T, k) times (heads, k, m): a product for each head, not for each prompt."""
     product = torch.bmm(few.transpose(0, 1).flatten(1, 2), shared)
     return product.unflatten(1, (len(few), -1)).transpose(0, 1)
+
+
+def normalised(values: Tensor, norm: Any) -> Tensor:
+    """A layer norm of values (..., C) whose means are zero, in place."""
+    size = torch.linalg.vector_norm(values, dim=-1, keepdim=True)
+    values *= (size.square_() / values.shape[-1] + norm.eps).rsqrt_()
+    return torch.addcmul(norm.bias, values, norm.weight, out=values)
 
 
 def centred(values: Tensor, dim: int = -1) -> Tensor:

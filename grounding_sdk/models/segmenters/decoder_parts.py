@@ -69,6 +69,24 @@ class Block:
 
 
 @dataclass(frozen=True, eq=False)
+class HighQualityParts:
+    """What SAM-HQ's decoder has besides.
+
+    Attributes:
+        to_mask: The network from the token after those for the masks to weights over channels.
+        refine: The two convolutions of the upscaled image, and the normalisation over channels
+            between them.
+        of_image: From the encoder's output (1, C, h, w) to what is added, (1, C / 8, 4 h, 4 w).
+        of_early: Likewise from its early output (1, D, h, w).
+    """
+
+    to_mask: Network
+    refine: tuple[nn.Conv2d, nn.LayerNorm, nn.Conv2d]
+    of_image: Network
+    of_early: Network
+
+
+@dataclass(frozen=True, eq=False)
 class DecoderParts:
     """A mask decoder, whichever package its weights come from; `decoder_parts` makes it.
 
@@ -86,6 +104,7 @@ class DecoderParts:
         position: (1, C, h, w), of the image's tokens.
         stability: SAM 2's fallback from the single mask to the best: delta and threshold of
             stability; None where there is none.
+        high_quality: SAM-HQ's; None where there is none.
     """
 
     tokens: Tensor
@@ -99,6 +118,7 @@ class DecoderParts:
     no_mask: Tensor
     position: Tensor
     stability: tuple[float, float] | None = None
+    high_quality: HighQualityParts | None = None
 
 
 @torch.no_grad()
@@ -120,10 +140,13 @@ def official_parts(sam: Sam) -> DecoderParts:
 
 @torch.no_grad()
 def transformers_parts(model: Any) -> DecoderParts:
-    """The parts of transformers' `SamModel`, `Sam2Model`, `EdgeTamModel` or `Sam3TrackerModel`."""
+    """The parts of transformers' `SamModel`, `SamHQModel`, `Sam2Model` and those made like it."""
     decoder = model.mask_decoder
     tokens = [decoder.iou_token, decoder.mask_tokens]
-    stability = None
+    stability = high_quality = None
+    if hasattr(decoder, "hq_token"):
+        tokens.append(decoder.hq_token)
+        high_quality = _high_quality(decoder)
     if hasattr(decoder, "obj_score_token"):
         tokens.append(decoder.obj_score_token)
         if decoder.dynamic_multimask_via_stability:
@@ -141,6 +164,20 @@ def transformers_parts(model: Any) -> DecoderParts:
         no_mask=model.prompt_encoder.no_mask_embed.weight,
         position=model.get_image_wide_positional_embeddings(),
         stability=stability,
+        high_quality=high_quality,
+    )
+
+
+def _high_quality(decoder: Any) -> HighQualityParts:
+    def upscaled(name: str, norm: str) -> Network:
+        first, second = (getattr(decoder, f"{name}_conv{i}") for i in (1, 2))
+        return nn.Sequential(first, getattr(decoder, norm), decoder.activation, second)
+
+    return HighQualityParts(
+        to_mask=decoder.hq_mask_mlp,
+        refine=(decoder.mask_conv1, decoder.mask_norm, decoder.mask_conv2),
+        of_image=upscaled("encoder", "encoder_norm"),
+        of_early=upscaled("compress_vit", "compress_vit_norm"),
     )
 
 

@@ -18,8 +18,6 @@ from grounding_sdk.models.segmenters.prompts import Prompts, chunks
 from grounding_sdk.models.segmenters.upscale import Axis, resize_axis, upscale_masks
 from grounding_sdk.models.workers import share_out
 
-# Whole models copy the image for each prompt that has a mask, 30 MB of it in their work.
-IMAGES_AT_ONCE_ON_CPU = 4
 PROMPTS_AT_ONCE = 32  # on other devices, where each takes part in every operation
 
 # On a CPU, where tasks are shared out among cores. Prompts of a task share the work on their few
@@ -110,27 +108,18 @@ def decode_prompts(
     return MaskPrediction(sv.CompactMask.merge([nothing, *masks]), scores, kept)
 
 
-def at_once_and_cores(device: torch.device, count: int, folded: bool) -> dict[str, int]:
+def at_once_and_cores(device: torch.device, count: int) -> dict[str, int]:
     """The last arguments of `decode_prompts` for `count` prompts.
 
-    >>> at_once_and_cores(torch.device("cpu"), 20, folded=True)["at_once"]
+    >>> at_once_and_cores(torch.device("cpu"), 20)["at_once"]
     5
-    >>> at_once_and_cores(torch.device("cpu"), 64, folded=True)["at_once"]
-    4
+    >>> at_once_and_cores(torch.device("cpu"), 64)["at_once"]
+    8
     """
     if device.type != "cpu":
         return {"at_once": PROMPTS_AT_ONCE}
-    if not folded:
-        return {"at_once": IMAGES_AT_ONCE_ON_CPU}
     tasks = TASKS * max(1, math.ceil(count / (TASKS * MOST_A_TASK)))
     return {"at_once": max(1, math.ceil(count / tasks)), "cores": torch.get_num_threads()}
-
-
-def best_mask(logits: torch.Tensor, scores: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Of (n, M, h, w) logits and (n, M) scores those that score best, M becoming 1."""
-    best = scores.argmax(dim=1)
-    rows = torch.arange(len(best), device=best.device)
-    return logits[rows, best][:, None], scores[rows, best][:, None]
 
 
 def _axis(padded: int | None, n_logits: int, kept: int, n_pixels: int) -> Axis:

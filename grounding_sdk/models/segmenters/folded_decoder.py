@@ -44,6 +44,7 @@ from grounding_sdk.models.segmenters.changed_image import (
     Workspace,
 )
 from grounding_sdk.models.segmenters.decoder_parts import DecoderParts
+from grounding_sdk.models.segmenters.high_quality import HighQuality
 from grounding_sdk.models.segmenters.upscaling import Upscaling
 
 
@@ -68,13 +69,15 @@ class SharedImage:
     Attributes:
         features: (1, N, C), the encoder's.
         tokens: What prompts that bring no mask share.
-        finer: What is added after each of the two upscalings, pixels of a token side by side:
-            (N, 4, C / 4) and (N, 16, C / 8). None where the model has no such thing.
+        finer: SAM 2's, what is added after each of the two upscalings, pixels of a token side by
+            side: (N, 4, C / 4) and (N, 16, C / 8). None where the model has no such thing.
+        high_quality: SAM-HQ's, what is added to the pixels of its own mask, (4 h, 4 w, C / 8).
     """
 
     features: Tensor
     tokens: SharedTokens
     finer: tuple[Tensor, Tensor] | None
+    high_quality: Tensor | None
 
 
 class FoldedDecoder:
@@ -92,6 +95,8 @@ class FoldedDecoder:
         self._parts = parts
         self._weights = ImageWeights(parts)
         self._upscaling = Upscaling(parts, self._weights.shift, dtype)
+        own = parts.high_quality
+        self._high_quality = None if own is None else HighQuality(own, dtype)
         # One tuple, so that threads see an image and what belongs to it, or neither.
         self._latest: tuple[weakref.ref[Tensor], SharedImage] | None = None
 
@@ -99,8 +104,8 @@ class FoldedDecoder:
         """Does what is to be done once for an image; what was done for the latest is kept.
 
         Args:
-            features: The encoder's outputs: (1, C, h, w); where the model has finer ones, before
-                it (1, C / 8, 4 h, 4 w) and (1, C / 4, 2 h, 2 w).
+            features: The encoder's outputs: (1, C, h, w); before it SAM 2's finer ones,
+                (1, C / 8, 4 h, 4 w) and (1, C / 4, 2 h, 2 w), or SAM-HQ's early one, (1, h, w, D).
         """
         latest = self._latest
         if latest is not None and latest[0]() is features[-1]:
@@ -111,11 +116,13 @@ class FoldedDecoder:
 
     def _share(self, features: Sequence[Tensor]) -> SharedImage:
         tokens = _tokens(features[-1])
-        return SharedImage(
-            features=tokens,
-            tokens=self._share_tokens(tokens[0] + self._parts.no_mask),
-            finer=self._upscaling.arranged(*features[:2]) if len(features) > 1 else None,
-        )
+        finer = high_quality = None
+        if self._high_quality is not None:
+            high_quality = self._high_quality.share(*features)
+        elif len(features) > 1:
+            finer = self._upscaling.arranged(*features[:2])
+        shared = self._share_tokens(tokens[0] + self._parts.no_mask)
+        return SharedImage(tokens, shared, finer, high_quality)
 
     def _share_tokens(self, tokens: Tensor) -> SharedTokens:
         return self._weights.share(tokens, self._upscaling.of_tokens)
@@ -163,9 +170,7 @@ class FoldedDecoder:
                 )
             changed = ChangedImage(self._weights, tokens, space)
             results.append(
-                self._decode(
-                    prompts[start : start + at_once], changed, image.finer, wanted, space, grid
-                )
+                self._decode(prompts[start : start + at_once], changed, image, wanted, space, grid)
             )
         if not results:
             masks = len(self._parts.to_mask) - 1 if wanted is Wanted.ALL else 1
@@ -179,7 +184,7 @@ class FoldedDecoder:
         self,
         prompts: Tensor,
         image: ChangedImage,
-        finer: tuple[Tensor, Tensor] | None,
+        shared: SharedImage,
         wanted: Wanted,
         space: Workspace,
         grid: Size,
@@ -192,12 +197,46 @@ class FoldedDecoder:
             tokens = block.norm_read(tokens + image.read(tokens + prompts))
             tokens = block.norm_network(tokens + block.network(tokens))
             image.write(tokens + prompts, tokens)
-        needed = slice(0, 1 + max(self._masks_for(wanted)) + 1)
+        masks = self._masks_for(wanted)
+        if self._high_quality is not None:
+            masks = [len(self._parts.to_mask)]  # whose token comes after the others
+        needed = slice(0, 1 + max(masks) + 1)
         tokens, prompts = tokens[:, needed], prompts[:, needed]
         tokens = self._parts.norm(tokens + image.read(tokens + prompts))
-        return self._masks(
-            tokens, lambda weights: self._upscaling(image, finer, weights, space, grid), wanted
-        )
+
+        def upscale(weights: Tensor) -> Tensor:
+            if self._high_quality is None:
+                return self._upscaling(image, shared.finer, weights, space, grid)
+            return self._upscale_twice(image, shared, weights, tokens[:, -1], space, grid)
+
+        return self._masks(tokens, upscale, wanted)
+
+    def _upscale_twice(
+        self,
+        image: ChangedImage,
+        shared: SharedImage,
+        weights: Tensor,
+        own: Tensor,
+        space: Workspace,
+        grid: Size,
+    ) -> Tensor:
+        """SAM's masks, to each of which SAM-HQ's own is added, for that prompt's own token (n, C).
+
+        Prompts take turns: of one alone all numbers of the upscaled image are in memory.
+        """
+        assert self._high_quality is not None
+        assert shared.high_quality is not None
+        # One row and column of tokens more, which the convolutions see, unless there are none.
+        height, width = (min(side + 1, all_) for side, all_ in zip(grid, self.grid, strict=True))
+        finer = shared.high_quality[: 4 * height, : 4 * width]
+        own = self._high_quality.weights(own)
+        logits = weights.new_empty(*weights.shape[:2], 4 * grid[0], 4 * grid[1])
+        for index, found in enumerate(logits):
+            pixels = self._upscaling.pixels(image.of_prompt(index), space, (height, width))
+            added = self._high_quality(pixels, finer, own[index])
+            every = (pixels @ weights[index].t()).permute(2, 0, 1) + added
+            found[:] = every[:, : found.shape[1], : found.shape[2]]
+        return logits
 
     def _masks_for(self, wanted: Wanted) -> list[int]:
         """The masks from which those that are wanted are chosen."""
@@ -216,6 +255,8 @@ class FoldedDecoder:
         if wanted is not Wanted.ALL and len(masks) > 1:
             best = 1 + scores[:, 1:].argmax(dim=1, keepdim=True)
             chosen = best if wanted is Wanted.BEST else torch.cat([chosen[:, :1], best], dim=1)
+        elif wanted is Wanted.ALL and self._high_quality is not None:  # which orders them
+            chosen = 1 + scores[:, 1:].argsort(dim=1, descending=True)
         logits = upscale(self._mask_weights(tokens, chosen))
         scores = scores.gather(1, chosen)
         if wanted is Wanted.SINGLE and self._parts.stability:

@@ -40,7 +40,6 @@ from grounding_sdk.models.segmenters.decoder_parts import transformers_parts
 from grounding_sdk.models.segmenters.decoding import (
     Embedding,
     at_once_and_cores,
-    best_mask,
     decode_prompts,
     without_sliver,
 )
@@ -126,10 +125,8 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         return self._model.device
 
     def _multiply_in(self, dtype: torch.dtype) -> None:
-        # Of the encoders it changes those of SAM and SAM-HQ, of the decoders all but SAM-HQ's.
-        # The decoder of SAM-HQ upscales other features than the ones that prompts were read into.
-        own = isinstance(self._model, SamHQModel)
-        self._decoder = None if own else FoldedDecoder(transformers_parts(self._model), dtype)
+        # Of the encoders it changes those of SAM and SAM-HQ.
+        self._decoder = FoldedDecoder(transformers_parts(self._model), dtype)
         encoder = self._model.vision_encoder
         self._encoder = SamEncoder(encoder, dtype) if is_known(encoder) else None
 
@@ -220,19 +217,17 @@ class HfSamSegmenter(HasPrecision, HasEngine):
     ) -> MaskPrediction:
         """Decodes prompts; see `Segmenter.decode`."""
         prompts = check_prompts(boxes, points, point_labels, masks, self._mask_size)
-        if (decoder := self._decoder) is None:
-            predict = partial(self._predict_whole, embedding)
-        else:
-            predict = partial(self._predict, embedding, decoder, decoder.share(embedding.features))
+        decoder = self._decoder
+        image = decoder.share(embedding.features)
         return decode_prompts(
             prompts,
             embedding,
-            predict,
+            partial(self._predict, embedding, decoder, image),
             multimask=multimask,
             logits=logits,
             masks_per_prompt=self._model.config.mask_decoder_config.num_multimask_outputs,
             mask_size=self._mask_size,
-            **at_once_and_cores(self._model.device, len(prompts), folded=decoder is not None),
+            **at_once_and_cores(self._model.device, len(prompts)),
         )
 
     def _pixels(self, image: Image) -> torch.Tensor:
@@ -246,12 +241,12 @@ class HfSamSegmenter(HasPrecision, HasEngine):
             embedding, early = encoder(pixel_values)
             if early is None or not isinstance(self._model, SamHQModel):
                 return [embedding]
-            return [embedding, early]
+            return [early, embedding]
         encoded = self._model.get_image_embeddings(pixel_values)
         if isinstance(self._model, SamModel):
             return [encoded]
         if isinstance(self._model, SamHQModel):
-            return [encoded[0], encoded[1][0]]
+            return [encoded[1][0], encoded[0]]
         return list(encoded)
 
     def _predict(
@@ -263,7 +258,7 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         wanted: Wanted,
         kept: Size,
     ) -> tuple[torch.Tensor, torch.Tensor]:
-        given = self._inputs(prompts, embedding, 1, len(prompts))
+        given = self._inputs(prompts, embedding)
         if prompts.boxes is None and prompts.points is None and not self._padded:
             # What the forward of all but SAM does: a point that is none.
             given["input_points"] = torch.zeros(1, len(prompts), 1, 2, device=self._model.device)
@@ -275,45 +270,22 @@ class HfSamSegmenter(HasPrecision, HasEngine):
         dense = None if prompts.masks is None else dense
         return decoder.decode(image, sparse[0], dense, wanted, kept=kept)
 
-    def _predict_whole(
-        self, embedding: Embedding, prompts: Prompts, wanted: Wanted, kept: Size
-    ) -> tuple[torch.Tensor, torch.Tensor]:
-        """Runs the model's own decoder on one image's prompts, which share the image's features.
-
-        The models have two axes for prompts, images and objects. Masks exist on the first only;
-        objects share the work on the image, so the second is taken where it can be. All logits are
-        given, however many are needed.
-        """
-        count = len(prompts)
-        axes = (1, count) if prompts.masks is None else (count, 1)
-        given = self._inputs(prompts, embedding, *axes)
-        features, early = embedding.features
-        output = self._model(
-            **given,
-            image_embeddings=features.expand(axes[0], -1, -1, -1),
-            intermediate_embeddings=[early],
-            multimask_output=wanted is not Wanted.SINGLE,
-        )
-        logits, scores = output.pred_masks.flatten(0, 1), output.iou_scores.flatten(0, 1)
-        return best_mask(logits, scores) if wanted is Wanted.BEST else (logits, scores)
-
-    def _inputs(
-        self, prompts: Prompts, embedding: Embedding, *axes: int
-    ) -> dict[str, torch.Tensor]:
-        """The prompts by the names that the models give them, with two axes for prompts."""
+    def _inputs(self, prompts: Prompts, embedding: Embedding) -> dict[str, torch.Tensor]:
+        """The prompts by the names that the models give them, as objects of one image."""
 
         def tensor(values: np.ndarray, *sides: int, dtype: Any = torch.float32) -> torch.Tensor:
             return torch.as_tensor(values, dtype=dtype, device=self._model.device).reshape(sides)
 
         given: dict[str, torch.Tensor] = {}
+        count = len(prompts)
         if prompts.boxes is not None:
             corners = embedding.to_input(prompts.boxes.reshape(-1, 2, 2))
-            given["input_boxes"] = tensor(corners, *axes, 4)
+            given["input_boxes"] = tensor(corners, 1, count, 4)
         if prompts.points is not None and prompts.labels is not None:
-            given["input_points"] = tensor(embedding.to_input(prompts.points), *axes, -1, 2)
-            given["input_labels"] = tensor(prompts.labels, *axes, -1, dtype=torch.int64)
+            given["input_points"] = tensor(embedding.to_input(prompts.points), 1, count, -1, 2)
+            given["input_labels"] = tensor(prompts.labels, 1, count, -1, dtype=torch.int64)
         if prompts.masks is not None:
-            given["input_masks"] = tensor(prompts.masks[:, None], len(prompts), 1, *self._mask_size)
+            given["input_masks"] = tensor(prompts.masks[:, None], count, 1, *self._mask_size)
         return given
 
 

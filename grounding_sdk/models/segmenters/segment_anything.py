@@ -175,7 +175,7 @@ class SegmentAnythingSegmenter(HasPrecision, HasEngine):
             logits=logits,
             masks_per_prompt=self._sam.mask_decoder.num_multimask_outputs,
             mask_size=mask_size,
-            **at_once_and_cores(self._sam.device, len(prompts), folded=True),
+            **at_once_and_cores(self._sam.device, len(prompts)),
         )
 
     def _features(self, padded: torch.Tensor) -> torch.Tensor:

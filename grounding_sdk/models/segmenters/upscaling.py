@@ -8,13 +8,20 @@ taken from the weights instead.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from grounding_sdk.detections import Size
-from grounding_sdk.models.segmenters.changed_image import ChangedImage, Workspace, blocks, centred
+from grounding_sdk.models.segmenters.changed_image import (
+    ChangedImage,
+    Workspace,
+    blocks,
+    centred,
+    normalised,
+)
 from grounding_sdk.models.segmenters.decoder_parts import DecoderParts
 
 
@@ -68,17 +75,33 @@ class Upscaling:
         Returns:
             (n, M, 4 * rows, 4 * columns)
         """
-        columns = (image.columns @ self._first.t()).to(self._dtype)
-        grid = torch.arange(image.rows.shape[-1], device=weights.device).view(self._grid)
-        indices = grid[: kept[0], : kept[1]].flatten()
         pixels = []
-        for part in blocks(weights, len(indices)):
-            # Whole rows of the grid lie side by side and need not be gathered.
-            tokens = part if kept[1] == self._grid[1] else indices[part]
-            fine = self._fine(image, columns, finer, tokens, space)
+        for fine in self._parts(image, finer, space, kept):
             sums = [each @ own.t() for own, each in zip(fine, weights.to(fine), strict=True)]
             pixels.append(torch.stack(sums))
         return _in_place(torch.cat(pixels, dim=2).to(weights), kept)
+
+    def pixels(self, image: ChangedImage, space: Workspace, kept: Size) -> Tensor:
+        """Upscales an image that one prompt changed: (4 * rows, 4 * columns, C / 8)."""
+        parts = [fine[0].to(image.rows) for fine in self._parts(image, None, space, kept)]
+        pixels = torch.cat(parts).view(*kept, 2, 2, 2, 2, -1)
+        return pixels.permute(0, 2, 4, 1, 3, 5, 6).reshape(4 * kept[0], 4 * kept[1], -1)
+
+    def _parts(
+        self,
+        image: ChangedImage,
+        finer: tuple[Tensor, Tensor] | None,
+        space: Workspace,
+        kept: Size,
+    ) -> Iterator[Tensor]:
+        """Pixels of some tokens at a time; what was given is written over by the next."""
+        columns = (image.columns @ self._first.t()).to(self._dtype)
+        grid = torch.arange(image.rows.shape[-1], device=image.rows.device).view(self._grid)
+        indices = grid[: kept[0], : kept[1]].flatten()
+        for part in blocks(image.rows, len(indices)):
+            # Whole rows of the grid lie side by side and need not be gathered.
+            tokens = part if kept[1] == self._grid[1] else indices[part]
+            yield self._fine(image, columns, finer, tokens, space)
 
     def _fine(
         self,
@@ -101,11 +124,7 @@ class Upscaling:
         coarse = coarse.view(count, -1, shared.shape[1] // 4)  # each token's 2 x 2 pixels
         if finer is not None:
             coarse += finer[0][tokens].flatten(0, 1)
-        weight, bias, epsilon = self._norm.weight, self._norm.bias, self._norm.eps
-        size = torch.linalg.vector_norm(coarse, dim=2, keepdim=True)
-        coarse *= (size.square_() / coarse.shape[2] + epsilon).rsqrt_()
-        torch.addcmul(bias, coarse, weight, out=coarse)
-        coarse = torch.ops.aten.gelu_(coarse).to(self._dtype)
+        coarse = torch.ops.aten.gelu_(normalised(coarse, self._norm)).to(self._dtype)
         weight, bias = self._second
         fine = space.take("fine", weight, count * coarse.shape[1], len(bias))
         torch.addmm(bias, coarse.flatten(0, 1), weight.t(), out=fine)
