@@ -46,6 +46,7 @@ from transformers import (
 )
 
 from grounding_sdk import Image
+from grounding_sdk.benchmark.reference import mend_sam_hq
 from grounding_sdk.models.ports import MaskPrediction, Segmenter
 
 # Landscape, portrait, square, tiny, thin; 3 is also a number of channels.
@@ -423,23 +424,6 @@ def save_hf(model_type: str, folder: Path) -> Path:
     return folder
 
 
-def mend_hq(model: SamHQModel) -> None:
-    """Has the masks of SAM-HQ made of the image that its prompts changed, as they were published.
-
-    transformers 5 makes them of the one from before, its rows and columns exchanged: what its
-    transformer gives is assigned to another name. Here it is written to where they are made from.
-    """
-    decoder = model.mask_decoder
-    transform = decoder.transformer.forward
-
-    def forward(*, image_embeddings: torch.Tensor, **others: Any) -> Any:
-        tokens, image = transform(image_embeddings=image_embeddings, **others)
-        image_embeddings.mT[:] = image[:, 0].mT.view_as(image_embeddings)
-        return tokens, image
-
-    decoder.transformer.forward = forward
-
-
 class HfReference:
     """transformers' documented path: processor, model, `post_process_masks`; one prompt a time."""
 
@@ -447,7 +431,7 @@ class HfReference:
         _, _, _, model_class, processor_class = HF[model_type]
         self.model = model_class.from_pretrained(folder).eval()
         if model_type == "sam_hq":
-            mend_hq(self.model)
+            mend_sam_hq(self.model)
         image_processor = Sam3ImageProcessor if "3" in model_type else Sam2ImageProcessor
         if model_type in ("sam", "sam_hq"):
             image_processor = SamImageProcessor

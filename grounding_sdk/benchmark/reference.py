@@ -104,9 +104,10 @@ def reference_segmenter(model: Segmenter, path: Path | None, device: str) -> Ref
     """Returns what a segmenter is compared with; see `reference_detector`."""
     if path is not None and path.suffix == ".pth":
         return SamPredictorPath(path, device)
-    if path is not None and _model_type(path) == "sam":
+    of_type = {"sam": SamModelPath, "sam_hq": SamHqModelPath}.get(_model_type(path) or "")
+    if path is not None and of_type is not None:
         with reading(path):
-            return SamModelPath(path, device)
+            return of_type(path, device)
     return BoxByBox(_without_memory(model, path, device))
 
 
@@ -205,11 +206,12 @@ class SamModelPath:
     """SAM of transformers: processor, model, `post_process_masks`."""
 
     says = "transformers' SamProcessor, SamModel(multimask_output=False) and post_process_masks"
+    model: Any = hf.SamModel
 
     def __init__(self, path: Path, device: str) -> None:
         image_processor = hf.SamImageProcessor.from_pretrained(path, local_files_only=True)
         self._processor: Any = hf.SamProcessor(image_processor)
-        model = hf.SamModel.from_pretrained(path, local_files_only=True, dtype=torch.float32)
+        model = self.model.from_pretrained(path, local_files_only=True, dtype=torch.float32)
         self._model = model.to(device).eval()
         self._device = device
 
@@ -218,7 +220,10 @@ class SamModelPath:
         """Reads an image."""
         picture = PIL.Image.fromarray(image.pixels)
         inputs = self._processor(images=picture, return_tensors="pt").to(self._device)
-        return picture, inputs, self._model.get_image_embeddings(inputs["pixel_values"])
+        return picture, inputs, self._encode(inputs["pixel_values"])
+
+    def _encode(self, pixels: torch.Tensor) -> dict[str, Any]:
+        return {"image_embeddings": self._model.get_image_embeddings(pixels)}
 
     @torch.no_grad()
     def decode(self, encoded: Any, boxes: np.ndarray) -> Masks:
@@ -227,15 +232,45 @@ class SamModelPath:
         # As the processor scales boxes, without reading the picture again.
         scale = inputs["reshaped_input_sizes"][0].cpu().numpy()[::-1] / np.array(picture.size)
         corners = torch.tensor(boxes * np.tile(scale, 2), dtype=torch.float32, device=self._device)
-        output = self._model(
-            image_embeddings=embeddings, input_boxes=corners[None], multimask_output=False
-        )
+        output = self._model(**embeddings, input_boxes=corners[None], multimask_output=False)
         masks = self._processor.post_process_masks(
             output.pred_masks.cpu(),
             inputs["original_sizes"].cpu(),
             inputs["reshaped_input_sizes"].cpu(),
         )[0]
         return Masks(masks[:, 0].numpy(), output.pred_masks[0, :, 0].cpu().numpy())
+
+
+class SamHqModelPath(SamModelPath):
+    """SAM-HQ of transformers, its decoder as it was published."""
+
+    says = "transformers' SamHQModel, mended, SamProcessor and post_process_masks"
+    model = hf.SamHQModel
+
+    def __init__(self, path: Path, device: str) -> None:
+        super().__init__(path, device)
+        mend_sam_hq(self._model)
+
+    def _encode(self, pixels: torch.Tensor) -> dict[str, Any]:
+        embeddings, early = self._model.get_image_embeddings(pixels)
+        return {"image_embeddings": embeddings, "intermediate_embeddings": early}
+
+
+def mend_sam_hq(model: hf.SamHQModel) -> None:
+    """Has masks made of the image that prompts changed, as SAM-HQ was published.
+
+    transformers 5 makes them of the one from before, its rows and columns exchanged: what its
+    transformer gives is assigned to another name. Here it is written to where they are made from.
+    """
+    decoder: Any = model.mask_decoder
+    transform = decoder.transformer.forward
+
+    def forward(*, image_embeddings: torch.Tensor, **others: Any) -> Any:
+        tokens, image = transform(image_embeddings=image_embeddings, **others)
+        image_embeddings.mT[:] = image[:, 0].mT.view_as(image_embeddings)
+        return tokens, image
+
+    decoder.transformer.forward = forward
 
 
 class SamPredictorPath:

@@ -72,7 +72,7 @@ def test_grounding_dino_is_asked_as_its_documentation_says(capsys):
     "detector, segmenter, weights",
     [
         ("mini", "mini", "checkpoint"),
-        ("mm-grounding-dino:base", "sam-hq:vit-b", "random"),
+        ("mm-grounding-dino:base", "sam2:tiny", "random"),
         ("llmdet:tiny", "sam2:large", "random"),
     ],
 )
@@ -82,6 +82,13 @@ def test_models_without_a_usual_path_are_asked_piece_by_piece(capsys, detector, 
     assert "one phrase at a time" in report["reference"]["detector"]
     assert "one box at a time" in report["reference"]["segmenter"]
     assert report["parity"]["mask_iou_min"] > 0.99
+
+
+def test_sam_hq_is_compared_with_its_masks_as_they_were_published(capsys):
+    report = bench(capsys, "owlvit:base-32", "sam-hq:vit-b", "--tiny", "--stages", "segment")
+    assert "SamHQModel, mended" in report["reference"]["segmenter"]
+    assert report["parity"]["mask_iou_min"] > 0.99
+    assert report["parity"]["logit_max_difference"] < 1e-4
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,13 @@ from decoder_reference import assert_same, is_official, random, reference
 from tiny_segmenters import (
     HF,
     enliven,
-    mend_hq,
     official_sam,
     picture,
     points_in,
 )
 from torch_threads import one_thread  # noqa: F401
 
+from grounding_sdk.benchmark.reference import mend_sam_hq
 from grounding_sdk.models.segmenters.decoder_parts import official_parts, transformers_parts
 from grounding_sdk.models.segmenters.folded_decoder import FoldedDecoder, Wanted
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
@@ -48,7 +48,7 @@ def small(family):
         model = model_class(config(**settings())).eval()
         enliven(model, 10)
         if family == "sam_hq":
-            mend_hq(model)
+            mend_sam_hq(model)
         return model, transformers_parts(model)
 
 
