@@ -144,17 +144,18 @@ def _run_lengths(
     height, width = ys.stop - ys.start, xs.stop - xs.start
     if not height or not width:
         return np.ones(1, np.int32), (0, 0), (1, 1)
-    given = torch.from_numpy(logits)
-    tall = torch.empty(height, given.shape[1])
+    given = torch.from_numpy(logits).t()
+    tall = torch.empty(len(given), height)  # by columns, as they are read
     for down, below, matrix in rows.bands(ys):
-        torch.mm(matrix, given[below], out=tall[down.start - ys.start : down.stop - ys.start])
+        made = tall[:, down.start - ys.start : down.stop - ys.start]
+        torch.mm(given[:, below], matrix.t(), out=made)
     wide = torch.empty(BAND, height)
     pixels = np.zeros(1 + BAND * height, bool)  # the first is the last one of the band before
     edges = [np.zeros(1, np.int64)]
     for across, below, matrix in columns.bands(xs):
         count = len(matrix) * height
         if inside[below].any():
-            band = torch.mm(matrix, tall[:, below].t(), out=wide[: len(matrix)])
+            band = torch.mm(matrix, tall[below], out=wide[: len(matrix)])
             np.greater(band.view(-1).numpy(), 0, out=pixels[1 : 1 + count])
         else:
             pixels[1 : 1 + count] = False
