@@ -84,16 +84,12 @@ class MaskPrediction:
 
 
 @runtime_checkable
-class Segmenter(Protocol):
+class Segmenter(EncodesImages, Protocol):
     """Turns boxes, points and rough masks into masks. Encodes an image once for any number."""
 
     @property
     def name(self) -> str:
         """The name, hub id or directory under which it was loaded."""
-        ...
-
-    def encode(self, images: Sequence[Image]) -> list[Embedding]:
-        """Returns one embedding for each image, to be decoded any number of times."""
         ...
 
     def decode(
@@ -119,8 +115,7 @@ class Segmenter(Protocol):
             point_labels: (N, P): 1 on the object, 0 off it, -1 padding. All 1 unless given.
             masks: (N, h, w) logits of an earlier prediction.
             multimask: Every mask that the model proposes for a prompt, not the best alone.
-            logits: Whether to give them, too. Without, what no pixel is made from may be left out,
-                as the logits of the padding of an image that is no square.
+            logits: Whether to give them; if not, those of an image's padding need not be made.
 
         Raises:
             PromptError: If no prompt is given, or shapes or values do not fit.

@@ -290,7 +290,7 @@ def blocks(prompts: Tensor, size: int) -> list[slice]:
 
     Their rows begin where vectors do, which is worth more than a block's being a little too large.
 
-    >>> blocks(torch.zeros(5, 7), 1024)
+    >>> blocks(torch.zeros(8, 7), 1024)
     [slice(0, 512, None), slice(512, 1024, None)]
     """
     step = size
