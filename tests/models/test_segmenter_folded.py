@@ -127,6 +127,19 @@ def test_logits_that_are_needed_are_the_same_without_the_others(family, wanted, 
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("kept", [None, (9, 3)])
+def test_an_image_is_upscaled_in_parts_that_do_not_show(family, kept, monkeypatch):
+    model, _, decoder = family
+    features = features_of(model)
+    image = decoder.share(features)
+    sparse = random(3, 2, features[-1].shape[1], seed=5)
+    whole = decoder.decode(image, sparse, wanted=Wanted.ALL, kept=kept)
+    monkeypatch.setattr("grounding_sdk.models.segmenters.changed_image.ALIGNED", 5)
+    monkeypatch.setattr("grounding_sdk.models.segmenters.changed_image.TOGETHER", 1)
+    assert_same(decoder.decode(image, sparse, wanted=Wanted.ALL, kept=kept), whole)
+
+
+@torch.no_grad()
 @pytest.mark.parametrize("at_once", [1, 5])
 def test_each_prompt_gets_its_own_best_mask(at_once):
     model, parts = small("segment-anything")

@@ -22,7 +22,8 @@ A prompt that brings a mask begins with an image of its own, and what others sha
 
 The published networks: Segment Anything (https://arxiv.org/abs/2304.02643, section A) and SAM 2
 (https://arxiv.org/abs/2408.00714), which adds finer features of the image while upscaling, a token
-for whether there is an object, and a fallback for masks that are not stable.
+for whether there is an object, and a fallback for masks that are not stable. What SAM-HQ adds is in
+`high_quality`.
 """
 
 from __future__ import annotations

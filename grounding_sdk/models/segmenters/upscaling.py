@@ -83,9 +83,14 @@ class Upscaling:
 
     def pixels(self, image: ChangedImage, space: Workspace, kept: Size) -> Tensor:
         """Upscales an image that one prompt changed: (4 * rows, 4 * columns, C / 8)."""
-        parts = [fine[0].to(image.rows) for fine in self._parts(image, None, space, kept)]
-        pixels = torch.cat(parts).view(*kept, 2, 2, 2, 2, -1)
-        return pixels.permute(0, 2, 4, 1, 3, 5, 6).reshape(4 * kept[0], 4 * kept[1], -1)
+        channels = len(self._second[1]) // 4
+        pixels = image.rows.new_empty(16 * kept[0] * kept[1], channels)
+        start = 0
+        for fine in self._parts(image, None, space, kept):
+            pixels[start : start + fine.shape[1]] = fine[0]
+            start += fine.shape[1]
+        pixels = pixels.view(*kept, 2, 2, 2, 2, channels).permute(0, 2, 4, 1, 3, 5, 6)
+        return pixels.reshape(4 * kept[0], 4 * kept[1], channels)
 
     def _parts(
         self,
