@@ -138,17 +138,26 @@ def pack_masks(crops: Iterable[tuple[np.ndarray, int, int]], image_size: Size) -
         crops: For each mask a bool array (h, w), and the (x, y) of its top left pixel.
         image_size: (height, width) in pixels.
     """
-    rles, shapes, corners = [], [], []
-    for crop, x, y in crops:
-        if crop.size == 0:
-            crop, x, y = np.zeros((1, 1), bool), 0, 0
-        rles.append(_run_lengths(crop))
-        shapes.append(crop.shape)
-        corners.append((x, y))
+    placed = ((_run_lengths(crop), crop.shape, (x, y)) for crop, x, y in crops)
+    return pack_run_lengths(placed, image_size)
+
+
+def pack_run_lengths(
+    crops: Iterable[tuple[np.ndarray, tuple[int, ...], tuple[int, int]]], image_size: Size
+) -> sv.CompactMask:
+    """Packs crops of masks that are run lengths already.
+
+    Args:
+        crops: For each mask (n,) int32 run lengths by columns, zeros first; its crop's (height,
+            width), of which a side may be 0; and the (x, y) of its top left pixel.
+        image_size: (height, width) in pixels.
+    """
+    nothing = np.ones(1, np.int32), (1, 1), (0, 0)
+    placed = [crop if np.prod(crop[1]) else nothing for crop in crops]
     return sv.CompactMask(
-        rles,
-        np.array(shapes, np.int32).reshape(-1, 2),
-        np.array(corners, np.int32).reshape(-1, 2),
+        [lengths for lengths, _, _ in placed],
+        np.array([shape for _, shape, _ in placed], np.int32).reshape(-1, 2),
+        np.array([corner for _, _, corner in placed], np.int32).reshape(-1, 2),
         image_size,
     )
 
@@ -176,4 +185,4 @@ def _run_lengths(crop: np.ndarray) -> np.ndarray:
     edges = np.flatnonzero(flat[1:] != flat[:-1]) + 1
     bounds = np.concatenate([[0], edges, [flat.size]])
     lengths = np.diff(bounds).astype(np.int32)
-    return np.concatenate([[np.int32(0)], lengths]) if flat[0] else lengths
+    return np.concatenate([[np.int32(0)], lengths]) if flat[:1].any() else lengths

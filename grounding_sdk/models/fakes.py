@@ -110,20 +110,17 @@ class FakeSegmenter:
         """
         prompts = check_prompts(boxes, points, point_labels, masks, LOGITS_SIZE)
         many = len(_SCORES) if multimask else 1
-        crops, offsets, planes = [], [], []
-        for row in range(len(prompts)):
-            for scale in _SCALES[:many]:
-                shape = _Shape(prompts, row, scale, embedding)
-                crop, offset = shape.crop()
-                crops.append(crop)
-                offsets.append(offset)
-                planes.append(shape.logits())
+        rows, scales = range(len(prompts)), _SCALES[:many]
+        shapes = [_Shape(prompts, row, scale, embedding) for row in rows for scale in scales]
+        placed = [shape.crop() for shape in shapes]
+        planes = None
+        if logits:
+            planes = np.array([shape.logits() for shape in shapes], np.float32)
+            planes = planes.reshape(len(prompts), many, *LOGITS_SIZE)
         return MaskPrediction(
-            masks=compact_masks(crops, offsets, embedding),
+            masks=compact_masks([crop for crop, _ in placed], [at for _, at in placed], embedding),
             scores=np.tile(np.array(_SCORES[:many], np.float32), (len(prompts), 1)),
-            logits=np.array(planes, np.float32).reshape(len(prompts), many, *LOGITS_SIZE)
-            if logits
-            else None,
+            logits=planes,
         )
 
 

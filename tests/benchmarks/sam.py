@@ -16,7 +16,6 @@ On a busy machine, `--threads 1 --processor-time` leaves out what others take.
 from __future__ import annotations
 
 import argparse
-import math
 import statistics
 import sys
 import time
@@ -30,7 +29,7 @@ from segment_anything.build_sam import build_sam_vit_b
 from transformers import SamConfig, SamImageProcessor, SamModel
 
 from grounding_sdk import Image
-from grounding_sdk.models.segmenters.decoding import at_once_and_cores
+from grounding_sdk.models.segmenters.decoding import at_once_and_cores, axes
 from grounding_sdk.models.segmenters.hf_sam import HfSamSegmenter
 from grounding_sdk.models.segmenters.segment_anything import SegmentAnythingSegmenter
 from grounding_sdk.models.workers import share_out
@@ -176,9 +175,7 @@ def main() -> None:
     image = segmenter._decoder.share(embedding.features)
 
     side = arguments.side // 4
-    needed = side, side
-    if not arguments.logits:
-        needed = math.ceil(embedding.input_size[0] / 4) + 1, math.ceil(embedding.input_size[1] / 4)
+    needed = None if arguments.logits else [a.n_logits for a in axes(embedding, (side, side))]
 
     @torch.no_grad()
     def decode(given: torch.Tensor) -> torch.Tensor:

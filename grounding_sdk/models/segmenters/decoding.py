@@ -84,13 +84,10 @@ def decode_prompts(
         cores: How many of them to decode at the same time; results do not depend on it.
     """
     each = masks_per_prompt if multimask else 1
-    kept = np.empty((len(prompts), each, *mask_size), np.float32) if logits else None
+    all_logits = np.empty((len(prompts), each, *mask_size), np.float32) if logits else None
     scores = np.empty((len(prompts), each), np.float32)
     masks = np.empty(len(prompts), object)
-    rows, columns = (
-        _axis(embedding.padded_size, *sides)
-        for sides in zip(mask_size, embedding.input_size, embedding.image_size, strict=True)
-    )
+    rows, columns = axes(embedding, mask_size)
     needed = mask_size if logits else (rows.n_logits, columns.n_logits)
 
     def decode(task: tuple[np.ndarray, Prompts]) -> None:
@@ -98,14 +95,14 @@ def decode_prompts(
         wanted = Wanted.BEST if chunk.ambiguous else Wanted.SINGLE
         predicted = predict(chunk, Wanted.ALL if multimask else wanted, needed)
         found, scores[members] = (value.cpu().numpy() for value in predicted)
-        if kept is not None:
-            kept[members] = found
+        if all_logits is not None:
+            all_logits[members] = found
         for member, own in zip(members, found, strict=True):  # while it is in the cache
             masks[member] = upscale_masks(own, rows, columns)
 
     share_out(decode, chunks(prompts, at_once), cores)
     nothing = upscale_masks(np.empty((0, *mask_size), np.float32), rows, columns)
-    return MaskPrediction(sv.CompactMask.merge([nothing, *masks]), scores, kept)
+    return MaskPrediction(sv.CompactMask.merge([nothing, *masks]), scores, all_logits)
 
 
 def at_once_and_cores(device: torch.device, count: int) -> dict[str, int]:
@@ -120,6 +117,14 @@ def at_once_and_cores(device: torch.device, count: int) -> dict[str, int]:
         return {"at_once": PROMPTS_AT_ONCE}
     tasks = TASKS * max(1, math.ceil(count / (TASKS * MOST_A_TASK)))
     return {"at_once": max(1, math.ceil(count / tasks)), "cores": torch.get_num_threads()}
+
+
+def axes(embedding: Embedding, mask_size: Size) -> tuple[Axis, Axis]:
+    """How rows and columns of pixels are made of those of (h, w) logits."""
+    padded = embedding.padded_size
+    sides = zip(mask_size, embedding.input_size, embedding.image_size, strict=True)
+    rows, columns = (_axis(padded, *side) for side in sides)
+    return rows, columns
 
 
 def _axis(padded: int | None, n_logits: int, kept: int, n_pixels: int) -> Axis:

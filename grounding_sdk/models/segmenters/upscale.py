@@ -18,6 +18,8 @@ import supervision as sv
 import torch
 from torch.nn import functional
 
+from grounding_sdk.detections import pack_run_lengths
+
 BAND = 128  # pixels side by side that one small matrix product makes of the logits below
 
 
@@ -119,20 +121,14 @@ def upscale_masks(logits: np.ndarray, rows: Axis, columns: Axis) -> sv.CompactMa
             [0, 0, 0],
             [0, 0, 0]]])
     """
-    placed = [_run_lengths(one, rows, columns) for one in logits]
-    lengths, corners, shapes = zip(*placed, strict=True) if placed else ((), (), ())
-    return sv.CompactMask(
-        list(lengths),
-        np.array(shapes, np.int32).reshape(-1, 2),
-        np.array(corners, np.int32).reshape(-1, 2),
-        (len(rows), len(columns)),
-    )
+    placed = (_run_lengths(one, rows, columns) for one in logits)
+    return pack_run_lengths(placed, (len(rows), len(columns)))
 
 
 def _run_lengths(
     logits: np.ndarray, rows: Axis, columns: Axis
 ) -> tuple[np.ndarray, tuple[int, int], tuple[int, int]]:
-    """The part of the mask where a pixel can be positive: run lengths, (x, y), (height, width).
+    """The part of the mask where a pixel can be positive: run lengths, (height, width), (x, y).
 
     Run lengths go by columns and begin with zeros. A few columns are made at a time, so that they
     are in the cache when edges are looked for, and the crop never is in memory.
@@ -143,7 +139,7 @@ def _run_lengths(
     xs = columns.reached_by(np.flatnonzero(inside))
     height, width = ys.stop - ys.start, xs.stop - xs.start
     if not height or not width:
-        return np.ones(1, np.int32), (0, 0), (1, 1)
+        return np.zeros(0, np.int32), (0, 0), (0, 0)
     given = torch.from_numpy(logits).t()
     tall = torch.empty(len(given), height)  # by columns, as they are read
     for down, below, matrix in rows.bands(ys):
@@ -164,4 +160,4 @@ def _run_lengths(
         pixels[0] = pixels[count]
     edges.append(np.full(1, width * height))
     lengths = np.diff(np.concatenate(edges)).astype(np.int32)
-    return lengths, (xs.start, ys.start), (height, width)
+    return lengths, (height, width), (xs.start, ys.start)
