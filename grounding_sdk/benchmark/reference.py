@@ -259,8 +259,9 @@ class SamHqModelPath(SamModelPath):
 def mend_sam_hq(model: hf.SamHQModel) -> None:
     """Has masks made of the image that prompts changed, as SAM-HQ was published.
 
-    transformers 5 makes them of the one from before, its rows and columns exchanged: what its
-    transformer gives is assigned to another name. Here it is written to where they are made from.
+    transformers 4.55 to 5.23, not 4.53, makes them of the one from before, rows and columns
+    exchanged: what its transformer gives is assigned to another name. Here it is written to where
+    they are made from.
     """
     decoder: Any = model.mask_decoder
     transform = decoder.transformer.forward

@@ -40,7 +40,7 @@ def hf(request, folders):
 
 
 def test_masks_of_sam_hq_are_made_of_the_image_that_prompts_changed(tmp_path):
-    """transformers 5 makes them of the one from before, rows and columns exchanged."""
+    """transformers 5.23 makes them of the one from before, rows and columns exchanged."""
     folder, image = save_hf("sam_hq", tmp_path), picture(40, 60)
     prompt = {"boxes": boxes_in(image, 1), "multimask": False}
     reference = HfReference("sam_hq", folder)

@@ -95,7 +95,7 @@ class HfSamSegmenter(HasPrecision, HasEngine):
     """A `Segmenter`: equal to the family's processor, model and `post_process_masks`.
 
     But for SAM-HQ, which is equal to what was published (https://arxiv.org/abs/2306.01567):
-    transformers 5 makes its masks of the image from before its prompts changed it.
+    transformers 4.55 to 5.23 makes its masks of the image from before its prompts changed it.
 
     Attributes:
         name: The name under which it was loaded.
